@@ -1,0 +1,28 @@
+"""Errors of ``market``.
+
+MarketError
+├── SymbolError        a text is not an OSI symbol, or too long for a record
+├── InstrumentError    an instrument definition contradicts itself or the master is full
+├── PriceError         a price is not a multiple of the instrument's price unit
+└── RingError          a shared-memory ring is absent, of another format, or already published to
+"""
+
+
+class MarketError(Exception):
+    """Root of this package's errors."""
+
+
+class SymbolError(MarketError):
+    """A text that should name an instrument does not."""
+
+
+class InstrumentError(MarketError):
+    """An instrument cannot be added to the master."""
+
+
+class PriceError(MarketError):
+    """A price cannot be expressed in the instrument's price unit."""
+
+
+class RingError(MarketError):
+    """A shared-memory ring cannot be used."""
