@@ -108,33 +108,33 @@ if JIT_ENABLED:
 
 else:
 
-    def load_acquire(arr: Any, idx: int) -> Any:  # noqa: D103
+    def load_acquire(arr: Any, idx: int) -> Any:
         return arr[idx]
 
-    def store_release(arr: Any, idx: int, val: Any) -> None:  # noqa: D103
+    def store_release(arr: Any, idx: int, val: Any) -> None:
         arr[idx] = val
 
-    def fence_acquire() -> None:  # noqa: D103
+    def fence_acquire() -> None:
         return
 
-    def fence_release() -> None:  # noqa: D103
+    def fence_release() -> None:
         return
 
-    def cpu_pause() -> None:  # noqa: D103
+    def cpu_pause() -> None:
         return
 
-    def clock_ns(clock: int) -> int:  # noqa: D103
+    def clock_ns(clock: int) -> int:
         return time.clock_gettime_ns(clock)
 
     _libc = ctypes.CDLL(None, use_errno=True)
 
-    def c_send(fd: int, address: int, count: int, flags: int) -> int:  # noqa: D103
+    def c_send(fd: int, address: int, count: int, flags: int) -> int:
         return int(_libc.send(fd, ctypes.c_void_p(address), ctypes.c_size_t(count), flags))
 
-    def c_recv(fd: int, address: int, count: int, flags: int) -> int:  # noqa: D103
+    def c_recv(fd: int, address: int, count: int, flags: int) -> int:
         return int(_libc.recv(fd, ctypes.c_void_p(address), ctypes.c_size_t(count), flags))
 
-    def c_write(fd: int, address: int, count: int) -> int:  # noqa: D103
+    def c_write(fd: int, address: int, count: int) -> int:
         return os.write(fd, ctypes.string_at(address, count))
 
 

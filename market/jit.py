@@ -15,7 +15,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
@@ -28,8 +28,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 JIT_ENABLED = not numba.config.DISABLE_JIT
 
-# In import order (docs/architecture.md): a package's kernels may call those of the ones before it.
-_LAYERS = ("market", "config", "fix", "gpu", "risk", "simulator", "strategies", "engine")
+# Whose kernels a package's kernels may call (docs/architecture.md): what its cache key covers.
+_USES = {
+    "market": (),
+    "config": ("market",),
+    "fix": ("market",),
+    "gpu": ("market",),
+    "risk": ("market", "gpu"),
+    "simulator": ("market", "fix", "gpu"),
+    "strategies": ("market", "gpu", "risk"),
+    "engine": ("market", "fix", "gpu", "risk", "strategies"),
+}
 _ROOT = Path(__file__).resolve().parent.parent
 _KEEP_DAYS = 14
 
@@ -50,7 +59,7 @@ def _toolchain() -> bytes:
     return "|".join(parts).encode()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _package_digest(package: str) -> bytes:
     """Hash of one package's files that define kernels (they name this module)."""
     digest = hashlib.sha256()
@@ -61,10 +70,10 @@ def _package_digest(package: str) -> bytes:
     return digest.digest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def kernel_cache_dir(package: str) -> Path:
     """Return (and create) the cache directory for the kernels of ``package`` as they are now."""
-    used = _LAYERS[: _LAYERS.index(package) + 1] if package in _LAYERS else _LAYERS
+    used = _USES.get(package, tuple(_USES))
     digest = hashlib.sha256(_toolchain())
     for name in (*used, package):
         digest.update(_package_digest(name) if (_ROOT / name).is_dir() else b"")

@@ -17,6 +17,7 @@ from market.jit import JIT_ENABLED
 FRAME_BYTES = 128
 HEADER_BYTES = 32
 SYMBOL_BYTES = 24
+NO_INSTRUMENT = 0xFFFFFFFF  #: instrument number of a frame about none, or an unknown one
 
 _HEADER: list[tuple[str, str]] = [
     ("kind", "<u2"),  # FrameKind

@@ -1,0 +1,69 @@
+# The whole developer interface. `make run` and `make test` set up what they need by themselves;
+# PYTHON=python3.12 chooses the interpreter of a new .venv, ARGS go to the command that is run.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+INPUTS := pyproject.toml constraints.txt
+BASE := $(VENV)/.installed-base
+DEV := $(VENV)/.installed-dev
+
+.PHONY: help run test check setup setup-base bench docs format clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: $(BASE) ## A simulated market, the daemon that makes it, and a live view (Ctrl-C drains)
+	@$(BIN)/axiom demo $(ARGS)
+
+test: $(DEV) ## Every test
+	@$(BIN)/pytest $(ARGS)
+
+check: $(DEV) ## Lint, format, types, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+setup: $(DEV) ## Everything for development
+
+setup-base: $(BASE) ## Only what the product needs
+
+bench: $(DEV) ## Every benchmark, beside its peer in the same run
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+docs: $(DEV) ## Write the reference pages of docs/ from the tables in the code
+	@$(BIN)/axiom reference docs
+
+format: $(DEV) ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+clean: ## Remove the environment and all caches of this checkout; state in .axiom stays
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# A stamp holds the digest of its inputs: a checkout that only touches the files costs no install.
+$(BASE) $(DEV): $(INPUTS) | $(BIN)/python
+	@digest=$$(cat $(INPUTS) | cksum); \
+	if [ "$$(cat $@ 2>/dev/null)" = "$$digest" ]; then touch $@; exit 0; fi; \
+	case $@ in *-dev) what=".[dev]";; *) what=".";; esac; \
+	echo "axiom: installing $$what into $(VENV) (first time: about a minute)"; \
+	if ! $(BIN)/python -m pip install --disable-pip-version-check --no-input -q \
+	    -c constraints.txt -e "$$what" >$(VENV)/install.log 2>&1; then \
+	    tail -n 30 $(VENV)/install.log >&2; \
+	    echo "axiom: the installation failed; the whole log is $(VENV)/install.log" >&2; exit 1; fi; \
+	echo "$$digest" >$@; \
+	case $@ in *-dev) echo "$$digest" >$(BASE);; esac
+
+# The first interpreter that runs and is of a supported version: a name on the PATH may be a shim
+# of one that is not installed.
+$(BIN)/python:
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	    if "$$python" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	        echo "axiom: creating $(VENV) with $$("$$python" --version)"; \
+	        "$$python" -m venv $(VENV) && exit 0; \
+	    fi; \
+	done; \
+	echo "axiom: needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv); make PYTHON=/path/to/python3.12 ..." >&2; \
+	exit 1

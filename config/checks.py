@@ -1,0 +1,117 @@
+"""What must hold between keys; ranges of single keys stand in the schema."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from config.lines import KeyPath
+from config.schema import AxiomConfig, VenueConfig
+
+_WRITTEN_OUT = 1e15
+
+Finding = tuple[KeyPath, str]
+
+#: Dotted key of a table of numbers, then name to lowest and highest value.
+Tables = Mapping[str, Mapping[str, tuple[float, float]]]
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The known word most like ``word``; None where nothing comes near."""
+    found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def plain(value: float) -> str:
+    """A number as people write it: no exponent on what they would write out."""
+    return str(int(value)) if abs(value) < _WRITTEN_OUT and value == int(value) else f"{value:g}"
+
+
+def check(config: AxiomConfig, tables: Tables | None = None) -> Iterator[Finding]:
+    """Yield ``(key path, what is wrong)`` for each rule that ``config`` breaks."""
+    yield from _unique("name", [entry.name for entry in config.sessions], ("sessions",))
+    yield from _unique("name", [entry.name for entry in config.simulator.venues], ("simulator", "venues"))
+    yield from _unique("port", [entry.port for entry in config.simulator.venues], ("simulator", "venues"))
+    yield from _sessions(config)
+    yield from _venues(config.simulator.venues)
+    yield from _directories(config)
+    yield from _named_numbers(config, tables or {})
+
+
+def _unique(key: str, values: Sequence[object], path: KeyPath) -> Iterator[Finding]:
+    for number, value in enumerate(values):
+        first = values.index(value)
+        if first != number:
+            yield (*path, number, key), f"must be unique, but entry {first} has {value!r} as well"
+
+
+def _sessions(config: AxiomConfig) -> Iterator[Finding]:
+    venues = {venue.name: venue for venue in config.simulator.venues}
+    seen: dict[tuple[str, str, int], int] = {}
+    for number, session in enumerate(config.sessions):
+        identity = (session.sender_comp_id, session.target_comp_id, session.port)
+        if identity in seen:
+            yield ("sessions", number, "sender_comp_id"), f"repeats the CompIDs and port of entry {seen[identity]}"
+        seen.setdefault(identity, number)
+        if session.reconnect_max_ms < session.reconnect_min_ms:
+            words = f"must be at least reconnect_min_ms ({session.reconnect_min_ms}), was {session.reconnect_max_ms}"
+            yield ("sessions", number, "reconnect_max_ms"), words
+        venue = venues.get(session.venue)
+        if not venues:
+            continue
+        if venue is None:
+            yield ("sessions", number, "venue"), f"must be one of {', '.join(venues)}, was {session.venue!r}"
+        elif session.sender_comp_id not in {client.comp_id for client in venue.clients}:
+            known = ", ".join(client.comp_id for client in venue.clients) or "nobody"
+            words = f"must be a client of venue {venue.name} ({known}), was {session.sender_comp_id!r}"
+            yield ("sessions", number, "sender_comp_id"), words
+
+
+def _venues(venues: Sequence[VenueConfig]) -> Iterator[Finding]:
+    for number, venue in enumerate(venues):
+        path: KeyPath = ("simulator", "venues", number)
+        yield from _unique("comp_id", [client.comp_id for client in venue.clients], (*path, "clients"))
+        if venue.ring_slots & (venue.ring_slots - 1):
+            lower = 1 << (venue.ring_slots.bit_length() - 1)
+            words = f"must be a power of two ({lower} or {lower * 2}), was {venue.ring_slots}"
+            yield (*path, "ring_slots"), words
+    kinds = [venue.kind for venue in venues]
+    if venues and kinds.count("equity") > 1:
+        second = [number for number, kind in enumerate(kinds) if kind == "equity"][1]
+        yield ("simulator", "venues", second, "kind"), "must not be equity twice: a market has one underlying"
+
+
+def _directories(config: AxiomConfig) -> Iterator[Finding]:
+    if config.state_dir == config.simulator_dir:
+        yield ("simulator", "state_dir"), "must differ from engine.state_dir: each process keeps its own truth"
+    for path, directory in (
+        (("engine", "state_dir"), config.state_dir),
+        (("simulator", "state_dir"), config.simulator_dir),
+    ):
+        blocker = _not_a_directory(directory)
+        if blocker is not None:
+            yield path, f"must be a directory, but {blocker} is a file"
+
+
+def _not_a_directory(directory: Path) -> Path | None:
+    for part in (directory, *directory.parents):
+        if part.exists():
+            return None if part.is_dir() else part
+    return None
+
+
+def _named_numbers(config: AxiomConfig, tables: Tables) -> Iterator[Finding]:
+    for dotted, bounds in tables.items():
+        path: KeyPath = tuple(dotted.split("."))
+        chosen: Any = config
+        for part in path:
+            chosen = getattr(chosen, str(part))
+        for name, value in chosen.items():
+            if name not in bounds:
+                guess = nearest(name, list(bounds))
+                mend = f"did you mean {guess}?" if guess else f"known: {', '.join(sorted(bounds))}"
+                yield (*path, name), f"is not a known name; {mend}"
+                continue
+            low, high = bounds[name]
+            if not low <= value <= high:
+                yield (*path, name), f"must be in {plain(low)}..{plain(high)}, was {plain(value)}"

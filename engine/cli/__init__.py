@@ -1,0 +1,10 @@
+"""The operations command line, ``axiom``: one file per command.
+
+Commands talk to the daemon over its control socket (``client.py``) or start processes; they hold
+no trading logic. Exit codes are in ``exits.py``; every command takes ``--json``. Modules that need
+numba are imported inside the commands that use them: ``axiom status`` must answer at once.
+"""
+
+from engine.cli.app import main
+
+__all__ = ["main"]

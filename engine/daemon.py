@@ -1,0 +1,532 @@
+"""The daemon: one process, one event loop, from the first lock to the final report.
+
+Start: own the state directory, open the control socket, compile or load kernels, replay the last
+run, open the next, log on, read the security lists, reconcile every session, arm. Stop: no more
+quotes, mass cancel, wait for the answers, log out, seal the journal, write the final report.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import structlog
+import uvloop
+
+from config.schema import AxiomConfig
+from engine import snapshot
+from engine.alerts import Alerts
+from engine.control import Audit, ControlServer
+from engine.directory import InstrumentDirectory
+from engine.errors import ControlError, EngineError, JournalFullError
+from engine.events import EventCode
+from engine.feeds import RingFeed
+from engine.gateway import Gateway
+from engine.greeks import GreeksThread
+from engine.journal import FRAMES_PER_MIB, J_POSITION, Journal
+from engine.latency import Latencies, Stage
+from engine.loop import StepLoop, new_frame
+from engine.securities import Listing, Page
+from engine.startup import StateLock, open_run
+from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_OPEN, Engine
+from engine.status import StatusBuilder
+from engine.turn import F_BACKLOG, F_UNDERLYING
+from engine.verbs import CHANGING, Verbs
+from engine.warmup import warm_kernels
+from fix.codec import SymbolTable
+from fix.errors import FixError
+from fix.store import MessageStore
+from market.clock import ClockWatch
+from market.enums import ControlVerb, FrameKind, ScopeKind, SecurityKind, SessionState
+from market.errors import MarketError
+from market.records import CONTROL, EVENT, INSTRUMENT, ORDER, RUN_START, TIMER, as_layout
+from market.rings import FRAME_WORDS
+from risk.errors import RiskError
+from strategies.errors import StrategyError
+
+EXIT_OK, EXIT_ERROR, EXIT_CONFIG, EXIT_TIMEOUT = 0, 1, 4, 5
+_WARM_STEPS = 6
+
+
+class Daemon:
+    """Everything that lives as long as the process does."""
+
+    def __init__(self, config: AxiomConfig) -> None:
+        self.config = config
+        self.started_ns = time.time_ns()
+        self.run_number = 0
+        self.phase, self.phase_text = "starting", "starting"
+        self.phase_progress: float | None = None
+        self.engine: Engine | None = None
+        self.loop: StepLoop | None = None
+        self.journal: Journal | None = None
+        self.directory: InstrumentDirectory | None = None
+        self.greeks: GreeksThread | None = None
+        self.gateways: list[Gateway] = []
+        self.latencies = Latencies(config.engine.max_orders)
+        self.alerts = Alerts(self.scope_name)
+        self.first_seq = 0
+        self.most_two_sided = 0
+        self.seconds_to_1000: float | None = None
+        self.backlog_seconds = 0  # longest run of seconds in which the backlog never was zero
+        self.exit_code = EXIT_OK
+        self._verbs = Verbs(self)
+        self._status = StatusBuilder(self)
+        self._feeds: list[RingFeed] = []
+        self._pages: dict[int, list[Listing]] = {}
+        self._listed: dict[int, list[Listing]] = {}
+        self._stop = asyncio.Event()
+        self._stop_reason = ""
+        self._immediate = False
+        self._armed_once = False
+        self._ready_ns = 0
+        self._log = structlog.get_logger()
+
+    # -- names and small questions ---------------------------------------------------------------
+
+    def scope_name(self, scope: int, target: int) -> str:
+        """Name of what an event is about."""
+        if scope == ScopeKind.SESSION:
+            return self.gateways[target].config.name if target < len(self.gateways) else f"session {target}"
+        if scope == ScopeKind.FIRM or self.engine is None:
+            return "firm"
+        if target >= len(self.engine.instruments):
+            return f"instrument {target}"
+        return bytes(self.engine.instruments[target]["symbol"]).decode("ascii")
+
+    def require_engine(self) -> Engine:
+        """The state, or a ControlError while there is none."""
+        if self.engine is None or self.loop is None:
+            raise ControlError(f"the daemon is {self.phase}: try again when it is running")
+        return self.engine
+
+    def open_orders(self) -> int:
+        """Orders that may still trade."""
+        return int(self.engine.words[W_OPEN]) if self.engine is not None else 0
+
+    def status(self, rows: int, orders: bool = False, final: bool = False) -> dict[str, Any]:
+        """The status document."""
+        return self._status.build(rows, orders, final)
+
+    def _set_phase(self, phase: str, text: str, progress: float | None = None) -> None:
+        self.phase, self.phase_text, self.phase_progress = phase, text, progress
+        self._log.info("phase", phase=phase, text=text)
+
+    def on_alert(self, severity: str, text: str) -> None:
+        """Say something to people."""
+        self.alerts.say(severity, text)
+
+    def on_fatal(self, reason: str) -> None:
+        """Stop trading first, then say why, then stop in order."""
+        self.exit_code = EXIT_ERROR
+        self.alerts.say("error", reason)
+        self.request_stop(reason)
+
+    def request_stop(self, reason: str, immediate: bool = False) -> None:
+        """Begin to stop; a second request stops at once, leaving the rest to cancel-on-disconnect."""
+        if self._stop.is_set():
+            self._immediate = True
+            return
+        self._stop_reason, self._immediate = reason, immediate
+        self._stop.set()
+
+    # -- what the step puts out ------------------------------------------------------------------
+
+    def _on_outputs(self, cells: npt.NDArray[np.int64], count: int) -> None:
+        """Orders to their sessions (one batch each), events to people."""
+        raw = cells[:count].view(np.uint8)
+        orders: Any = as_layout(raw, ORDER)
+        kinds = np.asarray(orders["kind"])
+        is_order = kinds == int(FrameKind.ORDER)
+        if is_order.any():
+            for gateway in self.gateways:
+                mine = is_order & (np.asarray(orders["session"]) == gateway.index)
+                chosen = int(mine.sum())
+                if chosen:
+                    gateway.send(orders if chosen == count else orders[mine], chosen)
+        if not is_order.all():
+            for event in as_layout(raw, EVENT)[~is_order]:
+                self._on_event(event)
+
+    def _on_event(self, event: Any) -> None:
+        code = int(event["code"])
+        if code in (EventCode.CONTROL_DONE, EventCode.REFUSED_CONTROL):
+            self._verbs.answered(int(event["ref"]), code == EventCode.CONTROL_DONE)
+            return
+        self.alerts.take(event)
+        if code == EventCode.RECONCILED:
+            asyncio.get_running_loop().call_soon(self._maybe_arm)
+
+    # -- sessions and instruments ----------------------------------------------------------------
+
+    def on_link(self, gateway: Gateway, up: bool, reason: str) -> None:
+        """A session logged on or was lost."""
+        self.alerts.say(
+            "info" if up else "warning", f"{gateway.config.name}: {'logged on' if up else 'down'} {reason}".rstrip()
+        )
+        if not up:
+            self._pages.pop(gateway.index, None)
+            if self.phase == "running" and not self._stop.is_set():
+                self._set_phase("reconciling", f"waiting for {gateway.config.name}")
+
+    def on_listings(self, gateway: Gateway, page: Page) -> None:
+        """One page of a security list; at the last page of the last session, instruments are defined."""
+        pages = self._pages.setdefault(gateway.index, [])
+        pages += page.listings
+        if not page.last:
+            return
+        self._listed[gateway.index] = self._pages.pop(gateway.index)
+        gateway.listed = True
+        missing = [g.config.name for g in self.gateways if g.index not in self._listed]
+        if missing:
+            self._set_phase("connecting", f"waiting for the security lists of {', '.join(missing)}")
+            return
+        for one in sorted(self.gateways, key=lambda g: g.config.role != "underlying"):
+            if one.listed:
+                one.listed = False
+                self._define(one)
+                one.tell_step(SessionState.LOGGED_ON)
+        if self.phase != "running":
+            self._set_phase("reconciling", "asking the venues for our open orders")
+
+    def _define(self, gateway: Gateway) -> None:
+        """Define what is new in one session's list, attach its market data, start the Greeks."""
+        assert self.directory is not None and self.loop is not None and self.engine is not None
+        problems: list[str] = []
+        before = self.directory.count
+        frames = self.directory.define(gateway.index, self._listed[gateway.index], problems)
+        for text in problems[:5]:
+            self.alerts.say("error", text)
+        if len(problems) > 5:
+            self.alerts.say("error", f"{len(problems) - 5} more instruments of {gateway.config.name} cannot be traded")
+        if len(frames):
+            self.loop.post(np.asarray(frames).view(np.int64).reshape(-1, FRAME_WORDS), len(frames))
+        feed = self._feeds[gateway.index] if gateway.index < len(self._feeds) else None
+        if feed is not None and not feed.attached:
+            feed.attach()
+        if self.directory.count != before or self.greeks is None:
+            self._start_greeks()
+
+    def _start_greeks(self) -> None:
+        """(Re)build the pricer for the first underlying that has options."""
+        assert self.engine is not None and self.loop is not None and self.directory is not None
+        count = self.directory.count
+        rows = np.asarray(self.engine.instruments)[:count]
+        options = rows["security"] == int(SecurityKind.OPTION)
+        if not options.any():
+            return
+        chains = np.unique(rows["underlying"][options])
+        number = int(chains[0])
+        for other in chains[1:]:
+            self.alerts.say(
+                "error",
+                f"options on {self.scope_name(ScopeKind.UNDERLYING, int(other))} are not priced: one chain a daemon",
+            )
+        if self.greeks is not None:
+            self.greeks.stop()
+        self.loop.feeds.words[F_UNDERLYING] = number
+        row = int(self.engine.underlying_of[number])
+        self.greeks = GreeksThread(
+            self.engine,
+            self.loop.theo,
+            count,
+            row,
+            self.config.theo,
+            self.loop.wake,
+            self.config.engine.pin_greeks_core,
+        )
+        self.greeks.start()
+
+    def _maybe_arm(self) -> None:
+        """Once every session has reconciled: arm, if the configuration says so and nobody was killed."""
+        assert self.engine is not None and self.loop is not None
+        ready = [int(self.engine.links[g.index]["state"]) == SessionState.READY for g in self.gateways]
+        if not all(ready) or self._stop.is_set():
+            return
+        self._set_phase("running", "all sessions reconciled")
+        if self._armed_once or not self.config.engine.auto_arm:
+            return
+        self._armed_once = True
+        self._ready_ns = time.monotonic_ns()
+        frame = new_frame(CONTROL)
+        frame["kind"], frame["verb"], frame["actor_uid"] = FrameKind.CONTROL, ControlVerb.ARM, os.getuid()
+        self.loop.post_frame(frame)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Start, trade, stop; returns the exit code."""
+        config = self.config
+        lock = StateLock(config.state_dir)
+        audit = Audit(config.state_dir / "audit.log")
+        control = ControlServer(config.control_socket, self._verbs.table(), CHANGING, audit)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await control.start()
+            self._install_signals()
+            if await self._start():
+                tasks = [asyncio.create_task(self._guard(job)) for job in (self._timer, self._housekeeping)]
+                await self._stop.wait()
+                await self._shut_down()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close()
+            await control.stop()
+            audit.close()
+            lock.release()
+        return self.exit_code
+
+    def _install_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.request_stop, signal.Signals(number).name)
+
+    async def _guard(self, job: Callable[[], Any]) -> None:
+        """A task's outermost frame: its failure stops trading."""
+        try:
+            await job()
+        except asyncio.CancelledError:
+            raise
+        except Exception as e:
+            self._log.exception("task failed", job=getattr(job, "__name__", str(job)))
+            self.on_fatal(f"{getattr(job, '__name__', job)} failed: {e!r}")
+
+    async def _start(self) -> bool:
+        """Everything before the first logon; False when stopped meanwhile."""
+        await self._compile()
+        if self._stop.is_set():
+            return False
+        self._set_phase("replaying", "restoring the last run")
+        run = await asyncio.to_thread(open_run, self.config)
+        self.run_number, self.engine, self.journal = run.number, run.engine, run.journal
+        self.first_seq = run.journal.next_seq
+        self.loop = StepLoop(
+            run.engine,
+            run.journal,
+            self.config.engine.loop_mode,
+            self.latencies,
+            self._on_outputs,
+            self.config.engine.pin_step_core,
+        )
+        symbols = SymbolTable(self.config.engine.max_instruments)
+        self.directory = InstrumentDirectory(run.engine, symbols, self.loop.feeds.numbers)
+        frame = new_frame(RUN_START)
+        frame["kind"], frame["run"], frame["config_digest"] = FrameKind.RUN_START, run.number, self.config.digest()
+        self.loop.post_frame(frame)
+        for index, session in enumerate(self.config.sessions):
+            store = MessageStore(self.config.state_dir / "fix" / session.name)
+            if store.torn_bytes:
+                self.alerts.say(
+                    "warning",
+                    f"{session.name}: cut {store.torn_bytes} bytes of a message that a crash left half written",
+                )
+            self.gateways.append(Gateway(index, session, store, symbols, self.loop, self.latencies, self))
+            path = self.config.market_data_path(session)
+            if path is not None:
+                self._feeds.append(RingFeed(index, path, self.loop, self.alerts.say))
+        gc.collect()
+        gc.freeze()
+        self.loop.start(asyncio.get_running_loop())
+        self._set_phase("connecting", "logging on")
+        for gateway in self.gateways:
+            gateway.tell_step(SessionState.DOWN)
+            gateway.initiator.start()
+        return True
+
+    async def _compile(self) -> None:
+        """Load or compile kernels in a thread, so that status answers meanwhile."""
+        done = 0
+
+        def say(text: str) -> None:
+            nonlocal done
+            self._set_phase("compiling", text, min(1.0, done / _WARM_STEPS))
+            done += 1
+
+        self._set_phase("compiling", "loading kernels", 0.0)
+        await asyncio.to_thread(warm_kernels, say)
+
+    async def _timer(self) -> None:
+        """The step's clock, source liveness, jumps of the wall clock, statistics."""
+        assert self.loop is not None
+        period_s = self.config.engine.timer_interval_ms / 1000.0
+        watch = ClockWatch(self.config.engine.max_clock_jump_ms * 1_000_000)
+        frame = new_frame(TIMER)
+        frame["kind"], frame["period_ns"] = FrameKind.TIMER, int(period_s * 1e9)
+        due = time.monotonic()
+        next_check = 0.0
+        while True:
+            due = max(due + period_s, time.monotonic())
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            now = time.monotonic()
+            self.latencies.add(Stage.LOOP_LAG, int((now - due) * 1e9))
+            frame["wall_ns"] = time.time_ns()
+            self.loop.post_frame(frame)
+            if now >= next_check:
+                next_check = now + 0.1
+                for feed in self._feeds:
+                    feed.check()
+                self._watch(watch)
+
+    def _watch(self, clock: ClockWatch) -> None:
+        """What must never go unnoticed."""
+        assert self.loop is not None and self.engine is not None
+        if jump := clock.check():
+            frame = new_frame(CONTROL)
+            frame["kind"], frame["verb"], frame["value"] = FrameKind.CONTROL, ControlVerb.CLOCK_JUMP, jump / 1e9
+            self.loop.post_frame(frame)
+        if self.loop.failure is not None:
+            self.on_fatal(f"the step thread failed: {self.loop.failure!r}")
+        if self.greeks is not None and self.greeks.failure is not None:
+            self.on_fatal(f"the Greeks thread failed: {self.greeks.failure!r}")
+        if int(self.engine.words[W_LOST_OUTPUT]):
+            self.on_fatal("the step's output buffer overflowed: orders were lost")
+
+    async def _housekeeping(self) -> None:
+        """Group sync, the next journal segment, snapshots, presence marks: twenty times a second."""
+        assert self.journal is not None and self.engine is not None and self.loop is not None
+        interval = max(0.01, self.config.engine.journal_fsync_interval_ms / 1000.0)
+        behind = 0
+        next_second = time.monotonic() + 1.0
+        cleared = False
+        while True:
+            await asyncio.sleep(interval)
+            started = time.perf_counter_ns()
+            if self.config.engine.journal_fsync_interval_ms:
+                await asyncio.to_thread(self.journal.sync)
+                self.latencies.add(Stage.JOURNAL_SYNC, time.perf_counter_ns() - started)
+            await self._prepare_segment()
+            self._mark_presence()
+            cleared = cleared or int(self.loop.feeds.words[F_BACKLOG]) == 0
+            if time.monotonic() >= next_second:
+                next_second += 1.0
+                behind = 0 if cleared else behind + 1
+                cleared = False
+                self.backlog_seconds = max(self.backlog_seconds, behind)
+
+    async def _prepare_segment(self) -> None:
+        journal = self.journal
+        assert journal is not None
+        used = int(journal.view.words[J_POSITION])
+        half = used * 2 >= journal.segment_frames or journal.segment_frames - used < 2 * OUTPUT_FRAMES
+        if journal.has_spare or not half:
+            return
+        try:
+            await asyncio.to_thread(journal.prepare)
+        except JournalFullError as e:
+            self.on_fatal(str(e))
+
+    def _mark_presence(self) -> None:
+        assert self.engine is not None
+        if not self._ready_ns:
+            return
+        both = self._status.quoted_mask(self.engine, "bid_slot") & self._status.quoted_mask(self.engine, "ask_slot")
+        count = int(both.sum())
+        self.most_two_sided = max(self.most_two_sided, count)
+        if count >= 1000 and self.seconds_to_1000 is None:
+            self.seconds_to_1000 = round((time.time_ns() - self.started_ns) / 1e9, 3)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    async def _shut_down(self) -> None:
+        """Stop quoting, cancel everything, wait for the answers, log out."""
+        assert self.loop is not None
+        self._set_phase("draining", self._stop_reason)
+        frame = new_frame(CONTROL)
+        frame["kind"], frame["verb"] = FrameKind.CONTROL, ControlVerb.DRAIN
+        self.loop.post_frame(frame)
+        deadline = time.monotonic() + self.config.engine.drain_timeout_s
+        while self.open_orders() and time.monotonic() < deadline and not self._immediate:
+            if not any(g.session.logged_on for g in self.gateways):
+                break
+            await asyncio.sleep(0.02)
+        if self.open_orders():
+            self.alerts.say(
+                "warning", f"{self.open_orders()} orders still open: left to the venues' cancel-on-disconnect"
+            )
+        for gateway in self.gateways:
+            await gateway.stop()
+
+    async def _close(self) -> None:
+        """Seal what is open; safe after a start that failed half-way."""
+        if self.greeks is not None:
+            self.greeks.stop()
+        for feed in self._feeds:
+            feed.detach()
+        if self.loop is not None:
+            self.loop.stop()
+        self._set_phase("stopped", self._stop_reason)
+        if self.engine is not None and self.journal is not None and self.loop is not None:
+            document = self.status(60, orders=True, final=True)
+            _write_atomically(self.config.state_dir / "final.json", msgspec.json.encode(document))
+            path = self.journal.directory / f"snapshot-{self.journal.next_seq:012d}.npz"
+            with contextlib.suppress(OSError):  # the journal alone restores the state, only slower
+                snapshot.save(self.engine, path, self.run_number, self.journal.next_seq)
+            self.journal.close()
+            self.loop.inbox.close()
+            self.loop.outbox.close()
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(data)
+    temporary.rename(path)
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on stderr, or readable ones on a terminal."""
+    renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            {"debug": 10, "info": 20, "warning": 30, "error": 40}[level]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def run_daemon(config: AxiomConfig) -> int:
+    """Run the daemon in this process until it is told to stop; returns the exit code.
+
+    0 stopped in order; 1 an error (printed and logged); 4 the configuration names something that
+    does not exist.
+    """
+    configure_logging(config.engine.log_level)
+    log = structlog.get_logger()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Daemon(config).run())
+    except (RiskError, StrategyError) as e:
+        log.error("configuration", text=str(e))
+        return EXIT_CONFIG
+    except (EngineError, FixError, MarketError) as e:
+        log.error("stopped", text=str(e))
+        return EXIT_ERROR
+
+
+__all__ = [
+    "EXIT_CONFIG",
+    "EXIT_ERROR",
+    "EXIT_OK",
+    "EXIT_TIMEOUT",
+    "FRAMES_PER_MIB",
+    "INSTRUMENT",
+    "Daemon",
+    "run_daemon",
+]

@@ -1,0 +1,290 @@
+"""The three loop modes: who calls ``turn``, and how it is woken.
+
+park: asyncio callbacks (a ring's doorbell, a session's bytes, a timer) call ``turn``; between them
+the process sleeps. poll: the loop calls it on every iteration and never sleeps. spin: a nogil
+thread runs it for ever, asyncio only feeds the inbox and empties the outbox. In all three exactly
+one thread runs the step, and answers are journaled before their session counts them as taken.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.handle import make_handle
+from engine.journal import Journal
+from engine.latency import Latencies, Stage
+from engine.state import MAX_SOURCES, OUTPUT_FRAMES, Engine
+from engine.turn import (
+    F_OFFSET_NS,
+    F_STOP,
+    FEED_WORDS,
+    MAX_RINGS,
+    STATUS_LAPPED,
+    STATUS_MORE,
+    STATUS_ROTATE,
+    STATUS_STALLED,
+    Feeds,
+    spin,
+    turn,
+)
+from gpu.theo_table import TheoTable
+from market.atomics import cpu_pause, load_acquire
+from market.jit import kernel
+from market.records import THEO, frames, table
+from market.rings import FRAME_WORDS, HEADER_WORDS, SpscRing, spsc_push
+
+INBOX_FRAMES = 1 << 14
+OUTBOX_FRAMES = 1 << 17
+TURN_BUDGET = 512  # frames of one source per turn: a tenth of a millisecond
+DRAIN_FRAMES = 4096
+
+
+@kernel
+def push_all(
+    words: npt.NDArray[np.int64], slots: npt.NDArray[np.int64], cells: npt.NDArray[np.int64], first: int, count: int
+) -> int:
+    """Push ``cells[first:first+count]``; returns how many fitted."""
+    for i in range(count):
+        if not spsc_push(words, slots, cells, first + i):
+            return i
+    return count
+
+
+@kernel
+def drain(words: npt.NDArray[np.int64], slots: npt.NDArray[np.int64], out: npt.NDArray[np.int64]) -> int:
+    """Pop as many frames as there are, at most ``len(out)``."""
+    tail = words[8]
+    count = min(load_acquire(words, 0) - tail, len(out))
+    for i in range(count):
+        place = (tail + i) & (words[16] - 1)
+        for k in range(FRAME_WORDS):
+            out[i, k] = slots[place, k]
+    words[8] = tail + count
+    return count
+
+
+@kernel
+def wait_taken(words: npt.NDArray[np.int64], head: int, spins: int) -> bool:
+    """Spin until the consumer's tail reached ``head``; False when ``spins`` ran out."""
+    for _ in range(spins):
+        if load_acquire(words, 8) >= head:
+            return True
+        cpu_pause()
+    return False
+
+
+def choose_mode(wanted: str) -> str:
+    """``auto``: spin only where the process may use at least three cores."""
+    if wanted != "auto":
+        return wanted
+    return "spin" if len(os.sched_getaffinity(0)) >= 3 else "park"
+
+
+class StepLoop:
+    """Owns the step's surroundings: journal, rings, inbox, outbox, theo table and the driver."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        mode: str,
+        latencies: Latencies,
+        on_outputs: Callable[[npt.NDArray[np.int64], int], None],
+        pin_core: int = -1,
+    ) -> None:
+        capacity = len(engine.instruments)
+        self.engine = engine
+        self.handle = make_handle(engine)
+        self.journal = journal
+        self.mode = choose_mode(mode)
+        self.latencies = latencies
+        self.inbox = SpscRing(INBOX_FRAMES)
+        self.outbox = SpscRing(OUTBOX_FRAMES)
+        self.theo = TheoTable(capacity)
+        self.lapped = 0
+        self.failure: BaseException | None = None
+        self._on_outputs = on_outputs
+        self._pin_core = pin_core
+        self._drained = np.zeros((DRAIN_FRAMES, FRAME_WORDS), np.int64)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turning = False
+        self._polling = False
+        rows = table(THEO, capacity)
+        idle = np.zeros(HEADER_WORDS, np.int64)
+        self._rings = [idle] * MAX_RINGS
+        words = np.zeros(FEED_WORDS, np.int64)
+        words[F_OFFSET_NS] = time.time_ns() - time.monotonic_ns()
+        self.feeds = Feeds(
+            words=words,
+            rings=tuple(self._rings),
+            cursors=np.zeros(MAX_SOURCES, np.int64),
+            numbers=np.full((MAX_RINGS, 1 << 16), -1, np.int32),
+            inbox_words=self.inbox.words,
+            inbox_slots=self.inbox.slots,
+            outbox_words=self.outbox.words,
+            outbox_slots=self.outbox.slots,
+            theo_words=self.theo.words,
+            theo_first=self.theo.buffers[0],
+            theo_second=self.theo.buffers[1],
+            theo_rows=rows,
+            theo_cells=np.asarray(rows).view(np.int64).reshape(capacity, FRAME_WORDS),
+        )
+
+    def now_ns(self) -> int:
+        """Step time: monotonic, in UTC nanoseconds as the wall clock stood at start."""
+        return time.monotonic_ns() + int(self.feeds.words[F_OFFSET_NS])
+
+    # -- feeding -------------------------------------------------------------------------------
+
+    def post(self, cells: npt.NDArray[np.int64], count: int) -> None:
+        """Put frames (int64[n, 16]) into the inbox and let the step take them.
+
+        Returns when they are journaled: the caller may then tell its peer that it has them.
+        """
+        first = 0
+        while first < count:
+            pushed = int(push_all(self.inbox.words, self.inbox.slots, cells, first, count - first))
+            first += pushed
+            self.kick()
+            if pushed == 0 and self._turning:
+                raise RuntimeError("inbox full inside a turn: a handler may not post more than its size")
+        if self.mode == "spin" and self._thread is not None:
+            self._await_taken()
+
+    def _await_taken(self) -> None:
+        head = int(self.inbox.words[0])
+        deadline = time.monotonic() + 5.0
+        while not wait_taken(self.inbox.words, head, 20_000):
+            if self.failure is not None or time.monotonic() > deadline:
+                raise RuntimeError("the step thread does not take frames") from self.failure
+
+    def post_frame(self, frame: Any) -> None:
+        """Post one row of any 128-byte layout."""
+        self.post(np.frombuffer(frame.tobytes(), np.int64).reshape(1, FRAME_WORDS), 1)
+
+    def set_ring(self, place: int, words: npt.NDArray[np.int64] | None, cursor: int = 0) -> None:
+        """Attach or detach a market data ring; restarts the spin thread around the change."""
+        running = self._stop_thread()
+        self._rings[place] = np.zeros(HEADER_WORDS, np.int64) if words is None else words
+        self.feeds.cursors[place] = cursor
+        self.feeds = self.feeds._replace(rings=tuple(self._rings))
+        if running:
+            self._start_thread()
+
+    # -- driving -------------------------------------------------------------------------------
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin turning."""
+        self._loop = loop
+        loop.add_reader(self.outbox.eventfd, self._on_outbox)
+        loop.add_reader(self.inbox.eventfd, self._on_inbox)
+        if self.mode == "spin":
+            self._start_thread()
+        elif self.mode == "poll":
+            self._polling = True
+            loop.call_soon(self._poll)
+
+    def stop(self) -> None:
+        """Stop turning; what is in the inbox is taken first."""
+        self._polling = False
+        self._stop_thread()
+        self._turn()
+        if self._loop is not None:
+            self._loop.remove_reader(self.outbox.eventfd)
+            self._loop.remove_reader(self.inbox.eventfd)
+            self._loop = None
+
+    def kick(self) -> None:
+        """Something may be waiting: in park and poll mode, turn now."""
+        if self.mode != "spin" or self._thread is None:
+            self._turn()
+
+    def wake(self) -> None:
+        """From another thread: have the loop turn soon (park mode)."""
+        if self.mode == "park":
+            self.inbox.notify()
+
+    def _on_inbox(self) -> None:
+        self.inbox.acknowledge()
+        self.kick()
+
+    def _on_outbox(self) -> None:
+        self.outbox.acknowledge()
+        self.flush()
+
+    def _poll(self) -> None:
+        if self._polling and self._loop is not None:
+            self._turn()
+            self._loop.call_soon(self._poll)
+
+    def _turn(self) -> None:
+        """One turn of park or poll mode, and whatever it put out."""
+        if self._turning:
+            return  # inside our own flush: the outer turn sees what was added
+        self._turning = True
+        try:
+            again = True
+            while again:
+                status = turn(self.handle, self.journal.view, self.feeds, TURN_BUDGET)
+                self.flush()
+                if status == STATUS_ROTATE:
+                    self.journal.rotate()
+                elif status == STATUS_LAPPED:
+                    self.lapped += 1
+                again = status in (STATUS_ROTATE, STATUS_STALLED, STATUS_LAPPED) or len(self.inbox) > 0
+                if status == STATUS_MORE and not again and self._loop is not None:
+                    self._loop.call_soon(self.kick)
+        finally:
+            self._turning = False
+
+    def flush(self) -> None:
+        """Hand on everything in the outbox."""
+        while count := int(drain(self.outbox.words, self.outbox.slots, self._drained)):
+            self._on_outputs(self._drained, count)
+
+    # -- the spin thread -----------------------------------------------------------------------
+
+    def _start_thread(self) -> None:
+        self.feeds.words[F_STOP] = 0
+        self._thread = threading.Thread(target=self._spin, name="axiom-step", daemon=True)
+        self._thread.start()
+
+    def _stop_thread(self) -> bool:
+        if self._thread is None:
+            return False
+        self.feeds.words[F_STOP] = 1
+        self._thread.join()
+        self._thread = None
+        return True
+
+    def _spin(self) -> None:
+        one = np.ones(1, np.int64)
+        try:
+            if self._pin_core >= 0:
+                os.sched_setaffinity(threading.get_native_id(), {self._pin_core})
+            while self.feeds.words[F_STOP] == 0:
+                status = spin(self.handle, self.journal.view, self.feeds, TURN_BUDGET, self.outbox.eventfd, one)
+                if status == STATUS_ROTATE:
+                    self.journal.rotate()
+        except BaseException as e:  # the thread's outermost frame: the daemon sees it and stops trading
+            self.failure = e
+            self.outbox.notify()
+
+    def frames_behind(self) -> int:
+        """Frames waiting in inbox and outbox."""
+        return len(self.inbox) + len(self.outbox)
+
+
+def new_frame(layout: Any) -> Any:
+    """One zeroed row of ``layout``."""
+    return table(layout, 1)[0]
+
+
+__all__ = ["OUTPUT_FRAMES", "Stage", "StepLoop", "choose_mode", "drain", "frames", "new_frame", "push_all"]

@@ -1,0 +1,451 @@
+"""The status document: what ``axiom status``, the live view and the final report show.
+
+Built on request from the step's tables, read without locks: a number may be one frame older than
+its neighbour, none is torn. The schema is documented in docs/operations.md.
+"""
+
+import os
+import resource
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.latency import Stage
+from engine.state import (
+    W_ARMED,
+    W_CANCELS,
+    W_CONTRACTS,
+    W_DENIED,
+    W_FILLS,
+    W_MARKET_NS,
+    W_OPEN,
+    W_PRESENCE_ALLOWED,
+    W_PRESENCE_TWO_SIDED,
+    W_REJECTED,
+    W_REPLACED,
+    W_SENT,
+    W_SHARES,
+    W_STEPS,
+    Engine,
+)
+from engine.turn import F_BACKLOG, F_BACKLOG_MAX, F_LAPPED
+from market.calendar import NEW_YORK
+from market.enums import OrdStatus, Right, RiskState, ScopeKind, SecurityKind, SessionState, Side
+from market.ids import to_wire
+from risk.denials import Denial
+from risk.limits import LIMITS, Limit
+
+if TYPE_CHECKING:
+    from engine.daemon import Daemon
+
+Document = dict[str, Any]
+_STANDING = (OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED, OrdStatus.PENDING_REPLACE)
+
+
+def _price(ticks: int, scale: int) -> float | None:
+    return round(ticks / 10**scale, scale) if ticks > 0 else None
+
+
+def _rss_mib() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / (1 << 20)
+
+
+class StatusBuilder:
+    """Builds documents for one daemon; remembers CPU time between two of them."""
+
+    def __init__(self, daemon: "Daemon") -> None:
+        self._daemon = daemon
+        self._cpu = (time.monotonic(), time.process_time())
+        self._cpu_percent = 0.0
+
+    def build(self, rows: int, orders: bool, final: bool = False) -> Document:
+        """The whole document; sections that need a state are absent while the daemon starts."""
+        daemon = self._daemon
+        document: Document = {
+            "v": 1,
+            "final": final,
+            "run": daemon.run_number,
+            "pid": os.getpid(),
+            "config_digest": f"{daemon.config.digest():016x}",
+            "started_ns": daemon.started_ns,
+            "now_ns": time.time_ns(),
+            "uptime_s": round((time.time_ns() - daemon.started_ns) / 1e9, 3),
+            "phase": daemon.phase,
+            "phase_text": daemon.phase_text,
+            "phase_progress": daemon.phase_progress,
+            "alerts": list(daemon.alerts.recent),
+        }
+        if daemon.engine is None or daemon.loop is None:
+            return document
+        engine = daemon.engine
+        words = engine.words
+        firm = engine.risk.firm[0]
+        document |= {
+            "market_ns": int(words[W_MARKET_NS]),
+            "armed": bool(words[W_ARMED]),
+            "risk_state": "KILLED" if int(firm["killed"]) else RiskState(int(firm["state"])).name,
+            "state_reason": daemon.alerts.state_reasons.get((int(ScopeKind.FIRM), 0), ""),
+            "scopes": self._scopes(engine),
+            "loop": self._loop(),
+            "sessions": self._sessions(engine),
+            "underlyings": self._underlyings(engine),
+            "chain": self._chain(engine, rows),
+            "positions": self._positions(engine),
+            "portfolio": self._portfolio(engine),
+            "pnl": self._pnl(engine),
+            "orders": self._orders(engine),
+            "open_orders": self._open_orders(engine) if orders or final else [],
+            "fills": {
+                "count": int(words[W_FILLS]),
+                "contracts": int(words[W_CONTRACTS]),
+                "shares": int(words[W_SHARES]),
+                "recent": list(daemon.alerts.fills),
+            },
+            "risk": self._risk(engine),
+            "denials": [
+                {"code": Denial(code).name, "count": count, "last": last}
+                for code, (count, last) in sorted(daemon.alerts.denials.items())
+            ],
+            "latency": {
+                "tick_to_order_us": daemon.latencies.summary_us(Stage.TICK_TO_ORDER),
+                "ack_us": daemon.latencies.summary_us(Stage.ACK),
+                "loop_lag_us": daemon.latencies.summary_us(Stage.LOOP_LAG),
+                "journal_sync_us": daemon.latencies.summary_us(Stage.JOURNAL_SYNC),
+            },
+            "journal": self._journal(),
+            "theo": self._theo(),
+        }
+        return document
+
+    # -- sections ------------------------------------------------------------------------------
+
+    def _symbol(self, engine: Engine, number: int) -> str:
+        return bytes(engine.instruments[number]["symbol"]).decode("ascii")
+
+    def _count(self) -> int:
+        directory = self._daemon.directory
+        return directory.count if directory is not None else 0
+
+    def _scopes(self, engine: Engine) -> list[Document]:
+        reasons = self._daemon.alerts.state_reasons
+        found: list[Document] = []
+
+        def add(scope: ScopeKind, target: int, name: str, state: int) -> None:
+            if state != RiskState.ACTIVE:
+                reason = reasons.get((int(scope), target), "")
+                found.append(
+                    {"scope": scope.name.lower(), "name": name, "state": RiskState(state).name, "reason": reason}
+                )
+
+        states = np.asarray(engine.risk.instruments["state"])[: self._count()]
+        for number in np.flatnonzero(states):
+            add(ScopeKind.INSTRUMENT, int(number), self._symbol(engine, int(number)), int(states[number]))
+        for row in range(int(engine.risk.firm[0]["underlying_count"])):
+            under = engine.risk.underlyings[row]
+            number = int(under["instrument"])
+            add(ScopeKind.UNDERLYING, number, self._symbol(engine, number), int(under["state"]))
+        for gateway in self._daemon.gateways:
+            state = int(engine.risk.sessions[gateway.index]["state"])
+            add(ScopeKind.SESSION, gateway.index, gateway.config.name, state)
+        return found
+
+    def _loop(self) -> Document:
+        loop = self._daemon.loop
+        assert loop is not None
+        now, cpu = time.monotonic(), time.process_time()
+        before, before_cpu = self._cpu
+        if now - before > 0.2:
+            self._cpu_percent = 100.0 * (cpu - before_cpu) / (now - before)
+            self._cpu = (now, cpu)
+        return {
+            "mode": loop.mode,
+            "steps": int(loop.engine.words[W_STEPS]),
+            "backlog": int(loop.feeds.words[F_BACKLOG]),
+            "backlog_max": int(loop.feeds.words[F_BACKLOG_MAX]),
+            "backlog_seconds": self._daemon.backlog_seconds,
+            "lapped_frames": int(loop.feeds.words[F_LAPPED]),
+            "rss_mib": round(_rss_mib(), 1),
+            "cpu_percent": round(self._cpu_percent, 1),
+            "cpu_seconds": round(cpu, 3),
+        }
+
+    def _sessions(self, engine: Engine) -> list[Document]:
+        now = self._daemon.loop.now_ns() if self._daemon.loop else 0
+        result = []
+        for gateway in self._daemon.gateways:
+            heard = int(engine.source_ns[gateway.index])
+            result.append(
+                {
+                    "name": gateway.config.name,
+                    "venue": gateway.config.venue,
+                    "role": gateway.config.role,
+                    "state": SessionState(int(engine.links[gateway.index]["state"])).name,
+                    "detail": gateway.detail,
+                    "next_in": gateway.session.next_in,
+                    "next_out": gateway.session.next_out,
+                    "messages_in": gateway.messages_in,
+                    "messages_out": gateway.messages_out,
+                    "open_orders": int(engine.risk.sessions[gateway.index]["open_orders"]),
+                    "reconnects": max(0, gateway.reconnects),
+                    "market_data_age_ms": round((now - heard) / 1e6, 1) if heard else None,
+                }
+            )
+        return result
+
+    def _underlyings(self, engine: Engine) -> list[Document]:
+        result = []
+        for row in range(int(engine.risk.firm[0]["underlying_count"])):
+            under = engine.risk.underlyings[row]
+            number = int(under["instrument"])
+            book, scale = engine.books[number], int(engine.instruments[number]["price_scale"])
+            result.append(
+                {
+                    "symbol": self._symbol(engine, number),
+                    "bid": _price(int(book["market_bid"]), scale),
+                    "bid_qty": int(book["bid_qty"]),
+                    "ask": _price(int(book["market_ask"]), scale),
+                    "ask_qty": int(book["ask_qty"]),
+                    "position": int(engine.risk.instruments[number]["position"]),
+                    "state": RiskState(int(under["state"])).name,
+                }
+            )
+        return result
+
+    def _standing(self, engine: Engine, slot: int) -> tuple[int, int]:
+        """(ticks, open quantity) of a quote that stands in the market; (0, 0) otherwise."""
+        if slot < 0:
+            return 0, 0
+        order = engine.orders[slot]
+        if int(order["in_use"]) == 0 or int(order["status"]) not in _STANDING:
+            return 0, 0
+        return int(order["price_ticks"]), int(order["qty"] - order["cum_qty"])
+
+    def quoted_mask(self, engine: Engine, side: str) -> Any:
+        """bool[count]: series whose quote on ``side`` (bid_slot or ask_slot) stands in the market."""
+        slots = np.asarray(engine.series[side])[: self._count()]
+        known = slots >= 0
+        status = np.asarray(engine.orders["status"])[np.where(known, slots, 0)]
+        return known & np.isin(status, [int(s) for s in _STANDING])
+
+    def _chain(self, engine: Engine, wanted: int) -> Document:
+        count = self._count()
+        options = np.asarray(engine.instruments["security"])[:count] == int(SecurityKind.OPTION)
+        bids, asks = self.quoted_mask(engine, "bid_slot"), self.quoted_mask(engine, "ask_slot")
+        status = np.asarray(engine.series["status"])[:count]
+        allowed = int(engine.words[W_PRESENCE_ALLOWED])
+        denied = (np.asarray(engine.series["bid_denial"])[:count] != 0) | (
+            np.asarray(engine.series["ask_denial"])[:count] != 0
+        )
+        return {
+            "series": int(options.sum()),
+            "priced": int((options & (status == 0)).sum()),
+            "quoted": int((options & (bids | asks)).sum()),
+            "quoted_two_sided": int((options & bids & asks).sum()),
+            "quoted_two_sided_max": self._daemon.most_two_sided,
+            "seconds_to_1000": self._daemon.seconds_to_1000,
+            "allowed": int((options & (status == 0) & ~denied).sum()),
+            "presence": round(int(engine.words[W_PRESENCE_TWO_SIDED]) / allowed, 4) if allowed else None,
+            "rows": [self._chain_row(engine, int(n)) for n in self._shown(engine, options, wanted)],
+        }
+
+    def _shown(self, engine: Engine, options: Any, wanted: int) -> list[int]:
+        """Both rights of the strikes nearest the money, nearest expiries first."""
+        if wanted <= 0 or not options.any():
+            return []
+        rows = np.asarray(engine.instruments)[: len(options)]
+        now = int(engine.words[W_MARKET_NS])
+        live = options & (rows["expiry_ns"] > now)
+        spot = float(engine.underlyings[0]["spot"])
+        chosen: list[int] = []
+        expiries = np.unique(rows["expiry_ns"][live])
+        each = max(2, wanted // max(1, min(3, len(expiries))))
+        for expiry in expiries[:3]:
+            numbers = np.flatnonzero(live & (rows["expiry_ns"] == expiry))
+            near = numbers[np.argsort(np.abs(rows["strike"][numbers] - spot), kind="stable")][:each]
+            chosen += sorted((int(n) for n in near), key=lambda n: (float(rows["strike"][n]), int(rows["right"][n])))
+        return chosen[:wanted]
+
+    def _chain_row(self, engine: Engine, number: int) -> Document:
+        definition, book, series = engine.instruments[number], engine.books[number], engine.series[number]
+        scale = int(definition["price_scale"])
+        bid, bid_qty = self._standing(engine, int(series["bid_slot"]))
+        ask, ask_qty = self._standing(engine, int(series["ask_slot"]))
+        expiry = datetime.fromtimestamp(int(definition["expiry_ns"]) / 1e9, NEW_YORK).date()
+        priced = int(series["status"]) == 0
+        return {
+            "symbol": self._symbol(engine, number),
+            "underlying": self._symbol(engine, int(definition["underlying"])),
+            "expiry": expiry.isoformat(),
+            "right": "C" if int(definition["right"]) == Right.CALL else "P",
+            "strike": float(definition["strike"]),
+            "bid": _price(int(book["market_bid"]), scale),
+            "bid_qty": int(book["bid_qty"]),
+            "ask": _price(int(book["market_ask"]), scale),
+            "ask_qty": int(book["ask_qty"]),
+            "our_bid": _price(bid, scale),
+            "our_bid_qty": bid_qty,
+            "our_ask": _price(ask, scale),
+            "our_ask_qty": ask_qty,
+            "theo": round(float(series["theo"]), 4) if priced else None,
+            "delta": round(float(series["delta"]), 4) if priced else None,
+            "vega": round(float(series["vega"]), 4) if priced else None,
+            "vol": round(float(series["vol"]), 4) if priced else None,
+            "position": int(engine.risk.instruments[number]["position"]),
+            "state": RiskState(int(engine.risk.instruments[number]["state"])).name,
+        }
+
+    def _mark(self, engine: Engine, number: int) -> float:
+        """Theo of an option, mid of an underlying; 0 when neither is known."""
+        if int(engine.instruments[number]["security"]) == SecurityKind.OPTION:
+            return float(engine.series[number]["theo"])
+        row = int(engine.underlying_of[number])
+        return float(engine.underlyings[row]["spot"]) if row >= 0 else 0.0
+
+    def _positions(self, engine: Engine) -> list[Document]:
+        positions = np.asarray(engine.risk.instruments["position"])[: self._count()]
+        result = []
+        for number in np.flatnonzero(positions):
+            i, qty = int(number), int(positions[number])
+            definition, ledger = engine.instruments[i], engine.ledger[i]
+            multiplier = int(definition["multiplier"])
+            option = int(definition["security"]) == SecurityKind.OPTION
+            result.append(
+                {
+                    "symbol": self._symbol(engine, i),
+                    "qty": qty,
+                    "multiplier": multiplier,
+                    "mark": round(self._mark(engine, i), 6),
+                    "avg_price": round(-int(ledger["cash_e4"]) / 1e4 / (qty * multiplier), 6),
+                    "delta": round(qty * multiplier * (float(engine.series[i]["delta"]) if option else 1.0), 4),
+                }
+            )
+        return result
+
+    def _portfolio(self, engine: Engine) -> Document:
+        rows = engine.risk.underlyings[: int(engine.risk.firm[0]["underlying_count"])]
+        positions = np.asarray(engine.risk.instruments["position"])
+        options = np.asarray(engine.instruments["security"]) == int(SecurityKind.OPTION)
+        theta = positions * np.asarray(engine.series["theta"]) * np.asarray(engine.instruments["multiplier"])
+        return {
+            "delta": round(float(np.sum(rows["held_delta"])), 4),
+            "gamma": round(float(np.sum(rows["held_gamma"])), 6),
+            "vega": round(float(np.sum(rows["held_vega"])), 4),
+            "theta": round(float(theta[options].sum()), 4),
+            "abs_contracts": int(np.abs(positions[options]).sum()),
+        }
+
+    def _pnl(self, engine: Engine) -> Document:
+        count = self._count()
+        ledger = np.asarray(engine.ledger)[:count]
+        cash_e4 = int(ledger["cash_e4"].sum()) - int(ledger["fees_e4"].sum())
+        positions = np.asarray(engine.risk.instruments["position"])[:count]
+        multiplier = np.asarray(engine.instruments["multiplier"])[:count]
+        value = sum(
+            float(positions[n]) * int(multiplier[n]) * self._mark(engine, int(n)) for n in np.flatnonzero(positions)
+        )
+        edge = float(ledger["edge"].sum())
+        total = cash_e4 / 1e4 + value
+        fees = int(ledger["fees_e4"].sum()) / 1e4
+        return {
+            "total": round(total, 2),
+            "edge": round(edge, 2),
+            "hedge_and_moves": round(total + fees - edge, 2),
+            "fees": round(fees, 2),
+            "cash": round(cash_e4 / 1e4, 4),
+            "cash_e4": cash_e4,
+            "inventory": round(value, 2),
+        }
+
+    def _orders(self, engine: Engine) -> Document:
+        words = engine.words
+        used = np.asarray(engine.orders["in_use"]) != 0
+        status = np.asarray(engine.orders["status"])[used]
+        pending = np.isin(status, [OrdStatus.PENDING_NEW, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE])
+        return {
+            "open": int(words[W_OPEN]),
+            "pending": int(pending.sum()),
+            "unknown": int((status == OrdStatus.UNKNOWN).sum()),
+            "sent": int(words[W_SENT]),
+            "replaced": int(words[W_REPLACED]),
+            "cancelled": int(words[W_CANCELS]),
+            "rejected": int(words[W_REJECTED]),
+            "denied": int(words[W_DENIED]),
+        }
+
+    def _open_orders(self, engine: Engine) -> list[Document]:
+        names = {g.index: g.config.name for g in self._daemon.gateways}
+        result = []
+        for slot in np.flatnonzero(np.asarray(engine.orders["in_use"])):
+            order = engine.orders[int(slot)]
+            number = int(order["instrument"])
+            result.append(
+                {
+                    "cl_ord_id": to_wire(int(order["cl_ord_id"])),
+                    "session": names.get(int(order["session"]), "?"),
+                    "symbol": self._symbol(engine, number),
+                    "side": Side(int(order["side"])).name,
+                    "price": _price(int(order["price_ticks"]), int(engine.instruments[number]["price_scale"])),
+                    "leaves_qty": int(order["qty"] - order["cum_qty"]),
+                    "status": OrdStatus(int(order["status"])).name,
+                }
+            )
+        return result
+
+    def _risk(self, engine: Engine) -> list[Document]:
+        rows = engine.risk.underlyings[: int(engine.risk.firm[0]["underlying_count"])]
+        instruments = np.asarray(engine.risk.instruments)
+        options = instruments["security"] == int(SecurityKind.OPTION)
+        worst = np.maximum(
+            np.abs(instruments["position"] + instruments["working_buy"]),
+            np.abs(instruments["position"] - instruments["working_sell"]),
+        )
+        used: dict[Limit, float] = {Limit.MAX_SERIES_POSITION: float(worst[options].max(initial=0))}
+        if len(rows):
+            up, down = rows["held_delta"] + rows["working_delta_up"], rows["held_delta"] - rows["working_delta_down"]
+            used[Limit.MAX_UNDERLYING_POSITION] = float(rows["gross_contracts"].max())
+            used[Limit.MAX_PORTFOLIO_DELTA] = float(np.maximum(np.abs(up), np.abs(down)).max())
+            used[Limit.MAX_HELD_DELTA] = float(np.abs(rows["held_delta"]).max())
+            vega_up, vega_down = (
+                rows["held_vega"] + rows["working_vega_up"],
+                rows["held_vega"] - rows["working_vega_down"],
+            )
+            used[Limit.MAX_PORTFOLIO_VEGA] = float(np.maximum(np.abs(vega_up), np.abs(vega_down)).max())
+            used[Limit.MAX_HELD_VEGA] = float(np.abs(rows["held_vega"]).max())
+        used[Limit.MAX_OPEN_ORDERS] = float(np.asarray(engine.risk.sessions["open_orders"]).max())
+        values = np.asarray(engine.risk.limits)
+        return [
+            {
+                "limit": limit.name.lower(),
+                "unit": spec.unit,
+                "value": float(values[limit]),
+                "used": round(used[limit], 2) if limit in used else None,
+            }
+            for limit, spec in LIMITS.items()
+        ]
+
+    def _journal(self) -> Document:
+        journal = self._daemon.journal
+        if journal is None:
+            return {}
+        return {
+            "path": str(journal.directory),
+            "frames": journal.next_seq - self._daemon.first_seq,
+            "mib": round((journal.next_seq - self._daemon.first_seq) / 8192, 1),
+            "segments": len(list(journal.directory.glob("journal-*.bin"))),
+        }
+
+    def _theo(self) -> Document:
+        greeks = self._daemon.greeks
+        if greeks is None:
+            return {}
+        return {
+            "refreshes": greeks.refreshes,
+            "refresh_ms": round(greeks.refresh_ms, 3),
+            "calibrations": greeks.calibrations,
+            "calibrate_ms": round(greeks.calibrate_ms, 3),
+            "age_ms": round((time.monotonic() - greeks.last_refresh) * 1000.0, 1) if greeks.refreshes else None,
+            "expiries_fitted": int(np.count_nonzero(np.asarray(greeks.pricer.slices["status"]) == 0)),
+        }

@@ -1,0 +1,334 @@
+"""Operators, sessions, instruments and time: the frames that are neither market data nor answers."""
+
+import numpy as np
+
+from engine.events import EventCode
+from engine.handle import (
+    Handle,
+    books,
+    in_control,
+    in_instrument,
+    in_run_start,
+    in_session,
+    in_timer,
+    instruments,
+    links,
+    options,
+    orders,
+    quoting_params,
+    risk,
+    scalars,
+    series,
+    source_ns,
+    underlying_of,
+    underlyings,
+)
+from engine.state import (
+    MAX_SESSIONS,
+    MAX_UNDERLYINGS,
+    NO_SLOT,
+    O_STUCK_NS,
+    W_ARMED,
+    W_DRAINING,
+    W_INSTRUMENTS,
+    W_LAST_SAMPLE,
+    W_NOW,
+    W_OUT,
+    W_PRESENCE_ALLOWED,
+    W_PRESENCE_TWO_SIDED,
+    W_RUN,
+    W_SEQUENCE,
+    W_UNDERLYINGS,
+)
+from engine.step.emit import emit_event
+from engine.step.hedging import maybe_hedge
+from engine.step.quoting import pull, quotable, requote_dirty, two_sided
+from engine.step.reconcile import mass_cancel, request_status, unknown_orders
+from engine.step.submit import can_change, submit_cancel
+from market.enums import ControlVerb, OrdStatus, RiskState, ScopeKind, SecurityKind, SessionState
+from market.jit import kernel
+from market.orders import is_open
+from risk.state import define_instrument, effective_state, kill, rearm, set_limit, set_session, set_state
+
+_LIMIT_SET = int(ControlVerb.LIMIT_SET)
+_HALT = int(ControlVerb.HALT)
+_RESUME = int(ControlVerb.RESUME)
+_KILL = int(ControlVerb.KILL)
+_REARM = int(ControlVerb.REARM)
+_ARM = int(ControlVerb.ARM)
+_DRAIN = int(ControlVerb.DRAIN)
+_PARAM = int(ControlVerb.QUOTING_PARAM)
+_JUMP = int(ControlVerb.CLOCK_JUMP)
+_PULL = int(ControlVerb.PULL)
+_FIRM = int(ScopeKind.FIRM)
+_UNDERLYING = int(ScopeKind.UNDERLYING)
+_INSTRUMENT = int(ScopeKind.INSTRUMENT)
+_SESSION = int(ScopeKind.SESSION)
+_ACTIVE = int(RiskState.ACTIVE)
+_REDUCING = int(RiskState.REDUCING)
+_HALTED = int(RiskState.HALTED)
+_DOWN = int(SessionState.DOWN)
+_LOGGED_ON = int(SessionState.LOGGED_ON)
+_READY = int(SessionState.READY)
+_EQUITY = int(SecurityKind.EQUITY)
+_OPTION = int(SecurityKind.OPTION)
+_S_PENDING_NEW = int(OrdStatus.PENDING_NEW)
+_S_PENDING_CANCEL = int(OrdStatus.PENDING_CANCEL)
+_S_PENDING_REPLACE = int(OrdStatus.PENDING_REPLACE)
+_S_UNKNOWN = int(OrdStatus.UNKNOWN)
+_E_STATE = int(EventCode.SCOPE_STATE)
+_E_KILLED = int(EventCode.KILLED)
+_E_REARMED = int(EventCode.REARMED)
+_E_ARMED = int(EventCode.ARMED)
+_E_DRAINING = int(EventCode.DRAINING)
+_E_LIMIT = int(EventCode.LIMIT_CHANGED)
+_E_JUMP = int(EventCode.CLOCK_JUMP)
+_E_REFUSED = int(EventCode.REFUSED_CONTROL)
+_E_DONE = int(EventCode.CONTROL_DONE)
+_E_DOWN = int(EventCode.SESSION_DOWN)
+_E_UP = int(EventCode.SESSION_UP)
+_E_STUCK = int(EventCode.STUCK_ORDER)
+
+SAMPLE_NS = 100_000_000  # presence is sampled ten times a second
+_REASK_NS = 10_000_000_000  # a status request unanswered for this long is asked again
+
+
+@kernel
+def cancel_everything(e: Handle) -> None:
+    """Mass cancel on every session that is up; needs no strategy and no book."""
+    for session in range(MAX_SESSIONS):
+        if links(e)[session].defined != 0 and links(e)[session].state != _DOWN:
+            mass_cancel(e, session)
+
+
+@kernel
+def _pull_scope(e: Handle, scope: int, target: int) -> None:
+    """Cancel, one by one, the open orders within a scope."""
+    for slot in range(len(orders(e))):
+        order = orders(e)[slot]
+        if order.in_use == 0 or not can_change(e, slot):
+            continue
+        under = np.int64(instruments(e)[order.instrument].underlying)
+        inside = (
+            scope == _FIRM
+            or (scope == _INSTRUMENT and order.instrument == target)
+            or (scope == _UNDERLYING and under == target)
+            or (scope == _SESSION and order.session == target)
+        )
+        if inside:
+            submit_cancel(e, slot)
+
+
+@kernel
+def _dirty_all(e: Handle) -> None:
+    for instrument in range(scalars(e)[W_INSTRUMENTS]):
+        if instruments(e)[instrument].security == _OPTION:
+            series(e)[instrument].dirty = 1
+
+
+@kernel
+def _change_state(e: Handle, scope: int, target: int, state: int) -> bool:
+    """Set a scope's state; halting pulls its orders, resuming looks at every series again."""
+    if not set_state(risk(e), scope, target, state):
+        return False
+    emit_event(e, _E_STATE, scope, target, 0, 0.0, 0.0, state)
+    if state >= _HALTED:
+        _pull_scope(e, scope, target)
+    _dirty_all(e)
+    return True
+
+
+@kernel
+def on_control(e: Handle, i: int) -> None:
+    """Carry out an operator's request; always answered by CONTROL_DONE or REFUSED_CONTROL."""
+    c = in_control(e)[i]
+    verb, scope, target = np.int64(c.verb), np.int64(c.scope), np.int64(c.target)
+    done = True
+    if verb == _LIMIT_SET:
+        old = risk(e).limits[c.limit]
+        done = set_limit(risk(e), np.int64(c.limit), c.value)
+        if done:
+            emit_event(e, _E_LIMIT, _FIRM, 0, 0, c.value, old, np.int64(c.limit))
+            _dirty_all(e)
+    elif verb == _HALT:
+        done = _change_state(e, scope, target, _HALTED)
+    elif verb == _RESUME:
+        done = _change_state(e, scope, target, _ACTIVE)
+    elif verb == _KILL:
+        kill(risk(e))
+        scalars(e)[W_ARMED] = 0
+        emit_event(e, _E_KILLED, _FIRM, 0, 0, 0.0, 0.0, 0)
+        cancel_everything(e)
+    elif verb == _REARM:
+        done = rearm(risk(e))
+        if done:
+            emit_event(e, _E_REARMED, _FIRM, 0, 0, 0.0, 0.0, 0)
+    elif verb == _ARM:
+        done = set_state(risk(e), _FIRM, 0, _ACTIVE)
+        if done:
+            scalars(e)[W_ARMED] = 1
+            emit_event(e, _E_ARMED, _FIRM, 0, 0, 0.0, 0.0, 0)
+            _dirty_all(e)
+    elif verb == _DRAIN:
+        scalars(e)[W_DRAINING] = 1
+        emit_event(e, _E_DRAINING, _FIRM, 0, 0, 0.0, 0.0, 0)
+        cancel_everything(e)
+    elif verb == _PULL:
+        _pull_scope(e, scope, target)
+    elif verb == _PARAM:
+        done = 0 <= target < len(quoting_params(e))
+        if done:
+            quoting_params(e)[target] = c.value
+            _dirty_all(e)
+    elif verb == _JUMP:
+        emit_event(e, _E_JUMP, _FIRM, 0, 0, c.value, 0.0, 0)
+        done = _change_state(e, _FIRM, 0, _HALTED)
+    else:
+        done = False
+    code = _E_DONE if done else _E_REFUSED
+    emit_event(e, code, scope, target, 0, c.value, 0.0, np.int64(c.request_id))
+
+
+@kernel
+def on_session(e: Handle, i: int) -> None:
+    """A session went up or down. READY is never told from outside: reconciliation gives it."""
+    s = in_session(e)[i]
+    if s.session >= MAX_SESSIONS:
+        return
+    session = np.int64(s.session)
+    link = links(e)[session]
+    link.defined = 1
+    if s.state == _DOWN:
+        was = link.state
+        link.state = _DOWN
+        link.recon = 0
+        set_session(risk(e), session, _DOWN)
+        count = unknown_orders(e, session)
+        if was != _DOWN:
+            emit_event(e, _E_DOWN, _SESSION, session, 0, 0.0, 0.0, count)
+        return
+    if s.state == _LOGGED_ON and link.state != _READY:
+        link.state = _LOGGED_ON
+        set_session(risk(e), session, _LOGGED_ON)
+        emit_event(e, _E_UP, _SESSION, session, 0, 0.0, 0.0, 0)
+        request_status(e, session)
+
+
+@kernel
+def on_instrument(e: Handle, i: int) -> None:
+    """Define an instrument; the underlying of an option must stand before it."""
+    d = in_instrument(e)[i]
+    number = np.int64(d.instrument)
+    if number >= len(instruments(e)) or np.int64(d.underlying) >= len(instruments(e)):
+        return
+    known = number < scalars(e)[W_INSTRUMENTS]
+    instruments(e)[number] = d
+    if number >= scalars(e)[W_INSTRUMENTS]:
+        scalars(e)[W_INSTRUMENTS] = number + 1
+    slot = define_instrument(
+        risk(e), number, np.int64(d.underlying), np.int64(d.security), np.int64(d.right), np.int64(d.multiplier),
+        np.int64(d.price_scale), np.int64(d.tick_rule), np.int64(d.session), d.expiry_ns,
+    )  # fmt: skip
+    if known:
+        return
+    if d.security == _EQUITY:
+        row = scalars(e)[W_UNDERLYINGS]
+        if row < MAX_UNDERLYINGS:
+            underlyings(e)[row].instrument = number
+            underlyings(e)[row].risk_slot = slot
+            underlying_of(e)[number] = row
+            scalars(e)[W_UNDERLYINGS] = row + 1
+    else:
+        underlying_of(e)[number] = underlying_of(e)[d.underlying]
+
+
+@kernel
+def _watch_requests(e: Handle) -> None:
+    """Orders unanswered too long are asked about; unknown ones are resolved by asking."""
+    now = scalars(e)[W_NOW]
+    for session in range(MAX_SESSIONS):
+        link = links(e)[session]
+        if link.defined == 0 or link.state == _DOWN:
+            continue
+        if link.recon != 0:
+            if now - link.recon_ns > _REASK_NS:
+                request_status(e, session)
+            continue
+        for slot in range(len(orders(e))):
+            order = orders(e)[slot]
+            if order.in_use == 0 or order.session != session or now - order.sent_ns <= options(e)[O_STUCK_NS]:
+                continue
+            status = order.status
+            waiting = status == _S_PENDING_NEW or status == _S_PENDING_CANCEL or status == _S_PENDING_REPLACE
+            if waiting or status == _S_UNKNOWN:
+                age = (now - order.sent_ns) * 1e-9
+                emit_event(e, _E_STUCK, _INSTRUMENT, np.int64(order.instrument), order.cl_ord_id, age, 0.0, slot)
+                request_status(e, session)
+                break
+
+
+@kernel
+def _sample_presence(e: Handle) -> None:
+    """Count, per series, the samples at which risk allowed quotes and those with both sides there."""
+    for instrument in range(scalars(e)[W_INSTRUMENTS]):
+        if instruments(e)[instrument].security != _OPTION or not quotable(e, instrument):
+            continue
+        row = series(e)[instrument]
+        present = two_sided(e, instrument)
+        if present or (row.bid_denial == 0 and row.ask_denial == 0):
+            row.allowed_samples += 1
+            scalars(e)[W_PRESENCE_ALLOWED] += 1
+            if present:
+                row.present_samples += 1
+                scalars(e)[W_PRESENCE_TWO_SIDED] += 1
+
+
+@kernel
+def on_timer(e: Handle, i: int) -> None:
+    """Timer 0 is the clock; timer 1+k says that source k was alive at ``wall_ns``."""
+    t = in_timer(e)[i]
+    if t.timer > 0:
+        source = np.int64(t.timer) - 1
+        if source < len(source_ns(e)) and t.wall_ns > source_ns(e)[source]:
+            source_ns(e)[source] = t.wall_ns
+        return
+    requote_dirty(e)
+    for under in range(scalars(e)[W_UNDERLYINGS]):
+        maybe_hedge(e, under)
+    if scalars(e)[W_NOW] - scalars(e)[W_LAST_SAMPLE] >= SAMPLE_NS:
+        scalars(e)[W_LAST_SAMPLE] = scalars(e)[W_NOW]
+        _sample_presence(e)
+        _watch_requests(e)
+
+
+@kernel
+def on_run_start(e: Handle, i: int) -> None:
+    """A new run: fresh ClOrdIDs, every session down, every open order unknown, disarmed."""
+    r = in_run_start(e)[i]
+    scalars(e)[W_RUN] = np.int64(r.run)
+    scalars(e)[W_SEQUENCE] = 0
+    scalars(e)[W_ARMED] = 0
+    scalars(e)[W_DRAINING] = 0
+    set_state(risk(e), _FIRM, 0, _HALTED)
+    for session in range(MAX_SESSIONS):
+        links(e)[session].state = _DOWN
+        links(e)[session].recon = 0
+        set_session(risk(e), session, _DOWN)
+        unknown_orders(e, session)
+    for instrument in range(scalars(e)[W_INSTRUMENTS]):
+        books(e)[instrument].recv_ns = 0
+        books(e)[instrument].src_seq = np.uint64(0)
+        books(e)[instrument].ts_ns = 0
+        books(e)[instrument].status = 0
+        books(e)[instrument].market_bid = 0
+        books(e)[instrument].market_ask = 0
+        series(e)[instrument].status = -1
+    for under in range(scalars(e)[W_UNDERLYINGS]):
+        underlyings(e)[under].spot = 0.0
+    source_ns(e)[:] = 0
+
+
+__all__ = [
+    "NO_SLOT", "W_OUT", "cancel_everything", "effective_state", "is_open", "on_control", "on_instrument",
+    "on_run_start", "on_session", "on_timer", "pull",
+]  # fmt: skip

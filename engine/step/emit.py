@@ -1,0 +1,70 @@
+"""Frames out of the step: order commands and events, appended to the output buffer."""
+
+import numpy as np
+
+from engine.handle import Handle, out_cells, out_event, out_header, out_order, scalars
+from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_NOW, W_OUT, W_RUN, W_SEQUENCE
+from market.enums import FrameKind, OrdType
+from market.ids import make_cl_ord_id
+from market.jit import kernel
+
+_ORDER = int(FrameKind.ORDER)
+_EVENT = int(FrameKind.EVENT)
+_LIMIT = int(OrdType.LIMIT)
+
+
+@kernel
+def _next_row(e: Handle, kind: int) -> int:
+    """Clear and head the next output frame; -1 when the buffer is full (sized so that it never is)."""
+    row = scalars(e)[W_OUT]
+    if row >= OUTPUT_FRAMES:
+        scalars(e)[W_LOST_OUTPUT] += 1
+        return -1
+    for k in range(16):
+        out_cells(e)[row, k] = 0
+    out_header(e)[row].kind = kind
+    out_header(e)[row].ts_ns = scalars(e)[W_NOW]
+    out_header(e)[row].recv_ns = scalars(e)[W_NOW]
+    scalars(e)[W_OUT] = row + 1
+    return row
+
+
+@kernel(inline=True)
+def new_id(e: Handle, slot: int) -> int:
+    """Next ClOrdID of this run for ``slot``."""
+    scalars(e)[W_SEQUENCE] += 1
+    return make_cl_ord_id(scalars(e)[W_RUN], scalars(e)[W_SEQUENCE], slot)
+
+
+@kernel
+def emit_request(e: Handle, action: int, session: int, cl_ord_id: int, slot: int) -> int:
+    """Head an ORDER frame for ``session``; returns its row for the caller to fill, -1 if lost."""
+    row = _next_row(e, _ORDER)
+    if row < 0:
+        return row
+    frame = out_order(e)[row]
+    frame.session = session
+    frame.action = action
+    frame.ord_type = _LIMIT
+    frame.cl_ord_id = np.uint64(cl_ord_id)
+    frame.tick_ns = scalars(e)[W_NOW]
+    frame.slot = slot
+    return row
+
+
+@kernel
+def emit_event(
+    e: Handle, code: int, scope: int, target: int, cl_ord_id: int, value: float, bound: float, ref: int
+) -> None:
+    """Say something to people; see engine.events and risk.denials for the codes."""
+    row = _next_row(e, _EVENT)
+    if row < 0:
+        return
+    frame = out_event(e)[row]
+    frame.code = code
+    frame.scope = scope
+    frame.target = target
+    frame.cl_ord_id = np.uint64(cl_ord_id)
+    frame.value = value
+    frame.bound = bound
+    frame.ref = np.uint64(ref)

@@ -1,0 +1,101 @@
+"""Compile or load every kernel of the daemon before the first logon, telling how far it is.
+
+The kernels are exercised through their real entry points on a throw-away state, so that what is
+compiled is exactly what trading calls.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from engine.journal import Journal
+from engine.latency import Latencies, Stage, record_answers, record_orders
+from engine.loop import StepLoop, new_frame
+from engine.replay import replay_frames
+from engine.state import make_engine
+from engine.turn import F_STOP, spin
+from fix.codec import SymbolTable
+from fix.endpoints import CodecHotPath
+from fix.session import Role
+from gpu.theo import ChainPricer
+from market.crc import count_sound
+from market.enums import FrameKind, OrderAction, Right, SecurityKind, Side
+from market.records import EXECUTION, INSTRUMENT, ORDER, RUN_START, frames, table
+
+Progress = Callable[[str], None]
+_DAY_NS = 86_400_000_000_000
+
+
+def _step_kernels(say: Progress) -> int:
+    say("compiling the step")
+    engine = make_engine(64, 64)
+    with tempfile.TemporaryDirectory(prefix="axiom-warm-") as name:
+        journal = Journal(Path(name), 8, 0)
+        latencies = Latencies(64)
+        loop = StepLoop(engine, journal, "park", latencies, lambda rows, count: None)
+        frame = new_frame(RUN_START)
+        frame["kind"], frame["run"] = FrameKind.RUN_START, 1
+        loop.post_frame(frame)
+        say("compiling the spin loop")
+        loop.feeds.words[F_STOP] = 1
+        spin(loop.handle, journal.view, loop.feeds, 1, -1, np.ones(1, np.int64))
+        say("compiling replay")
+        cells = np.zeros((1, 16), np.int64)
+        replay_frames(loop.handle, cells, np.zeros(1, np.uint16), np.zeros(3, np.int64))
+        count_sound(frames(1), 1)
+        loop.theo.read(table_like(loop))
+        record_orders(latencies.histograms[Stage.ACK], latencies.sent_ns, table(ORDER, 1), 1, 0)
+        record_answers(latencies.histograms[Stage.ACK], latencies.sent_ns, table(EXECUTION, 1), 1, 0)
+        latencies.add(Stage.STEP, 1)
+        journal.close()
+        loop.inbox.close()
+        loop.outbox.close()
+    return 8
+
+
+def table_like(loop: StepLoop) -> object:
+    """A scratch THEO table of the loop's capacity."""
+    return loop.feeds.theo_rows
+
+
+def _codec_kernels(say: Progress) -> int:
+    say("compiling the FIX codec")
+    symbols = SymbolTable(4)
+    symbols.add("AXM", 0)
+    hot = CodecHotPath("FIX.4.4", "A", "B", symbols, Role.INITIATOR)
+    rows = table(ORDER, 1)
+    row = rows[0]
+    row["kind"], row["action"], row["side"] = FrameKind.ORDER, OrderAction.NEW, Side.BUY
+    row["ord_type"], row["tif"], row["price_ticks"], row["qty"], row["cl_ord_id"] = 50, 48, 100, 1, 1
+    data, _ends = hot.encode_orders(rows, 0, 1, 1, 1_700_000_000_000_000_000)
+    buffer = np.zeros(4096, np.uint8)
+    buffer[: len(data)] = np.frombuffer(data, np.uint8)
+    hot.decode(buffer, 0, len(data), 1, 1_700_000_000_000_000_000)
+    hot.decode_one(bytes(data))
+    return 3
+
+
+def _analytics_kernels(say: Progress) -> int:
+    say("compiling the analytics")
+    strikes = np.arange(80.0, 121.0, 5.0)
+    rows = table(INSTRUMENT, 1 + 2 * len(strikes))
+    rows["security"], rows["multiplier"], rows["price_scale"] = SecurityKind.OPTION, 100, 2
+    rows[0]["security"] = SecurityKind.EQUITY
+    for i, strike in enumerate(np.repeat(strikes, 2)):
+        rows[i + 1]["strike"], rows[i + 1]["expiry_ns"] = strike, 200 * _DAY_NS
+        rows[i + 1]["right"] = Right.CALL if i % 2 else Right.PUT
+    pricer = ChainPricer(np.asarray(rows), len(rows), 0, 0.01)
+    value = np.maximum(np.asarray(rows["right"]) * (100.0 - np.asarray(rows["strike"])), 0.0) + 3.0
+    pricer.calibrate(value - 0.05, value + 0.05, 100.0, 100 * _DAY_NS)
+    pricer.calibrate_next(value - 0.05, value + 0.05, 100.0, 100 * _DAY_NS, 1)
+    from market.records import THEO
+
+    pricer.refresh(100.0, 100 * _DAY_NS, table(THEO, len(rows)))
+    return 4
+
+
+def warm_kernels(say: Progress) -> int:
+    """Compile or load everything; ``say`` is told what is being done. Returns the entry points warmed."""
+    return _step_kernels(say) + _codec_kernels(say) + _analytics_kernels(say)

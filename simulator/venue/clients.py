@@ -1,0 +1,99 @@
+"""The counterparties of one venue: who they are, their FIX session, their participant number.
+
+A participant number stands in every report of the trade log, so it must mean the same client for
+ever: it is given once and kept in ``participants.json`` beside the log.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from fix.codec import SymbolTable
+from fix.endpoints import CodecHotPath, FixSession, SessionHandler
+from fix.session import Role, SessionSettings
+from fix.store import MessageStore
+from market import records
+from simulator.errors import VenueSettingsError, VenueStateError
+from simulator.matching import REASON_TEXT
+from simulator.venue.publisher import Subscription
+from simulator.venue.settings import FIRST_CLIENT, LAST_CLIENT, ClientSettings, VenueSettings
+
+#: Market data is worthless late: a resend request for it is answered by a gap fill.
+STALE_TYPES = ("W", "X", "Y")
+
+
+class Participants:
+    """CompID to participant number, kept in a file; numbers are given once and never reused."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.numbers: dict[str, int] = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+        except FileNotFoundError:
+            self.numbers = {}
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            text = f"{path}: must be a JSON object of CompID: number ({error}); restore or remove it"
+            raise VenueStateError(text) from error
+
+    def number_of(self, comp_id: str) -> int:
+        """The participant number of ``comp_id``; a new one is on disk before it is returned."""
+        found = self.numbers.get(comp_id)
+        if found is None:
+            found = max(self.numbers.values(), default=FIRST_CLIENT - 1) + 1
+            if found > LAST_CLIENT:
+                raise VenueSettingsError(f"{self.path}: participant numbers end at {LAST_CLIENT}")
+            self.numbers[comp_id] = found
+            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            temporary.write_bytes(msgspec.json.encode(self.numbers))
+            temporary.rename(self.path)
+        return found
+
+
+class VenueHotPath(CodecHotPath):
+    """The venue's side of the hot path: two kinds of order messages do not become frames.
+
+    A repeated one, since an ORDER frame cannot say that it is a repetition, and an order must not be
+    executed late. And one whose ids are not 16 hex digits, since its reports would not carry the
+    client's own ids. Both go to the application as text, which refuses them.
+    """
+
+    def decode_one(self, raw: bytes) -> int:
+        """Decode one whole message; frames written, 0 for what is not to become a frame."""
+        if b"\x0143=Y\x01" in raw:
+            return 0
+        count = super().decode_one(raw)
+        foreign = records.as_layout(self.frames[:count], records.ORDER)["reason"] & records.EXEC_FOREIGN_ID
+        return 0 if foreign.any() else count
+
+
+class Client:
+    """One counterparty: settings, participant number, FIX session, market data subscription."""
+
+    def __init__(
+        self, settings: ClientSettings, owner: int, session: FixSession, store: MessageStore, books: int
+    ) -> None:
+        self.settings = settings
+        self.owner = owner
+        self.session = session
+        self.store = store
+        self.subscription = Subscription(books)
+        self.was_logged_on = False
+
+
+def open_client(
+    venue: VenueSettings, client: ClientSettings, owner: int, symbols: SymbolTable, books: int, handler: SessionHandler
+) -> Client:
+    """Open the message store and the acceptor session of one client."""
+    settings = SessionSettings(
+        sender_comp_id=venue.comp_id,
+        target_comp_id=client.comp_id,
+        role=Role.ACCEPTOR,
+        heartbeat_interval_s=venue.heartbeat_interval_s,
+        cancel_on_disconnect=client.cancel_on_disconnect,
+        stale_types=STALE_TYPES,
+    )
+    store = MessageStore(venue.directory / "sessions" / settings.name)
+    hot = VenueHotPath(settings.begin_string, venue.comp_id, client.comp_id, symbols, Role.ACCEPTOR, owner)
+    hot.link.set_reason_texts(REASON_TEXT)
+    return Client(client, owner, FixSession(settings, store, handler, hot=hot, index=owner), store, books)
