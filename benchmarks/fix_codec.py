@@ -118,7 +118,10 @@ def measure_parse(client: HotLink, venue: HotLink, symbols: SymbolTable) -> None
     first, buffer = int(ends[0]), np.frombuffer(bytearray(one), np.uint8)
     rows = [
         ("decode, in the kernel", best_ns(batch, count)),
-        ("decode, one message a call", best_ns(lambda: decode(client.state, symbols.state, buffer, 0, first, 100_001, NOW_NS, frames), 1, 2000)),
+        (
+            "decode, one message a call",
+            best_ns(lambda: decode(client.state, symbols.state, buffer, 0, first, 100_001, NOW_NS, frames), 1, 2000),
+        ),
         ("bytes.split to dict, unchecked", best_ns(lambda: split_parse(one), 1, 2000)),
         ("simplefix", best_ns(lambda: simplefix_parse(one), 1, 500)),
     ]

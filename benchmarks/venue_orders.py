@@ -51,17 +51,19 @@ class Pump:
         self._open: list[tuple[int, int]] = []
         self._rng = np.random.default_rng(1)
 
-    def on_frames(self, _session, frames, count) -> None:
-        del frames
+    def on_frames(self, _session, _frames, count) -> None:
+        """Reports: only their number matters here."""
         self.heard += count
 
     def on_message(self, _session, msg_type, raw, poss_dup) -> None:
+        """Anything but reports would make the count wrong."""
         raise RuntimeError(f"unexpected {msg_type} {raw!r} {poss_dup}")
 
-    def on_state(self, _session, state, reason) -> None:
-        pass
+    def on_state(self, _session, _state, _reason) -> None:
+        """Logged on or gone: the driver waits for it itself."""
 
     def batch(self):
+        """Fill the next ORDER rows."""
         rows = self._rows
         rows["kind"], rows["side"], rows["ord_type"], rows["tif"] = (
             FrameKind.ORDER, Side.BUY, OrdType.LIMIT, TimeInForce.DAY,

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import carray, from_dtype, types
+from llvmlite import ir
+from numba import from_dtype, types
+from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from engine.state import BOOK, LEDGER, LINK, ORDER_SLOT, SERIES, UNDERLYING, Engine
 from market import records
@@ -88,39 +91,44 @@ def make_handle(engine: Engine) -> Handle:
     return handle
 
 
-def _pointer_to(item: Any) -> Any:
-    """An intrinsic that reads an int64 address as a pointer to ``item``."""
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def pointer(_ctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
-
-        return types.CPointer(item)(types.int64), codegen
-
-    return pointer
-
-
 def _accessor(path: str) -> Callable[[Handle], Any]:
-    """The kernel that gives the table at ``path`` from a handle."""
+    """What gives the table at ``path`` from a handle inside a kernel.
+
+    An intrinsic and not a kernel: kernels are compiled without reference counting, and such a
+    function may not return an array that it did not get as an argument.
+    """
     if not JIT_ENABLED:
         return lambda engine: _resolve(engine, path)
     place = 2 * _PLACES[path]
-    pointer = _pointer_to(from_dtype(_TABLES[_PLACES[path]][1]))
+    item = from_dtype(_TABLES[_PLACES[path]][1])
+    columns = (16,) if path.endswith(".cells") else ()
+    array_type = types.Array(item, 1 + len(columns), "C")
 
-    if path.endswith(".cells"):
+    @intrinsic  # type: ignore[untyped-decorator]
+    def table(_ctx: Any, handle: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            word = ir.IntType(64)
+            words = context.make_array(sig.args[0])(context, builder, args[0]).data
+            address = builder.load(builder.gep(words, [ir.Constant(word, place)]))
+            count = builder.load(builder.gep(words, [ir.Constant(word, place + 1)]))
+            data_type = context.get_data_type(item)
+            item_size = item.size if isinstance(item, types.Record) else context.get_abi_sizeof(data_type)
+            shape = [count, *(ir.Constant(word, n) for n in columns)]
+            strides = [ir.Constant(word, item_size * int(np.prod(columns[k:], dtype=int))) for k in range(len(shape))]
+            array = context.make_array(array_type)(context, builder)
+            populate_array(
+                array,
+                data=builder.inttoptr(address, data_type.as_pointer()),
+                shape=cgutils.pack_array(builder, shape),
+                strides=cgutils.pack_array(builder, strides),
+                itemsize=ir.Constant(word, item_size),
+                meminfo=None,
+            )
+            return array._getvalue()
 
-        @kernel(inline=True)
-        def rows(e: Handle) -> Any:
-            return carray(pointer(e[place]), (e[place + 1], 16))
+        return array_type(handle), codegen
 
-        return rows
-
-    @kernel(inline=True)
-    def table(e: Handle) -> Any:
-        return carray(pointer(e[place]), (e[place + 1],))
-
-    return table
+    return table  # type: ignore[no-any-return]
 
 
 scalars = _accessor("words")

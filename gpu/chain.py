@@ -147,7 +147,7 @@ def _side(prices: F8, instrument: I8, row: int) -> float:
     return price if 0.0 < price < MAX_PRICE else math.nan
 
 
-@kernel
+@kernel(allocates=True)
 def _forward_of(chain: Chain, e: int, bid: F8, ask: F8, spot: float, years: float, rate: float
                 ) -> tuple[float, float, int, int]:  # fmt: skip
     """Parity forward of expiry ``e``; leaves its quotes in ``chain.quotes`` (call bid, ask, put bid, ask)."""
@@ -165,7 +165,7 @@ def _forward_of(chain: Chain, e: int, bid: F8, ask: F8, spot: float, years: floa
     )  # fmt: skip
 
 
-@kernel
+@kernel(allocates=True)
 def _smile_points(chain: Chain, e: int, forward: float, discount: float, years: float) -> int:
     """Out-of-the-money points to ``chain.quotes`` rows 4 k, 5 variance, 6 half-spread; their number."""
     first, last = chain.pair_first[e], chain.pair_first[e + 1]
@@ -191,7 +191,7 @@ def _smile_points(chain: Chain, e: int, forward: float, discount: float, years: 
     return count
 
 
-@kernel
+@kernel(allocates=True)
 def _residual(theo: float, bid: float, ask: float, reach: float, floor: float, knobs: F8) -> tuple[float, int]:
     """(bounded correction that moves ``theo`` into the market, OK or OFF_MARKET).
 
@@ -220,7 +220,7 @@ def _residual(theo: float, bid: float, ask: float, reach: float, floor: float, k
     return correction, OK if low - tolerance <= value <= high + tolerance else OFF_MARKET
 
 
-@kernel
+@kernel(allocates=True)
 def _store_rows(chain: Chain, e: int, bid: F8, ask: F8, spot: float, forward: float, discount: float, years: float
                 ) -> int:  # fmt: skip
     """Volatility, residual and quality of every series of expiry ``e``; returns the number OFF_MARKET."""
@@ -246,7 +246,7 @@ def _store_rows(chain: Chain, e: int, bid: F8, ask: F8, spot: float, forward: fl
     return off
 
 
-@kernel
+@kernel(allocates=True)
 def _count_inside(chain: Chain, e: int, forward: float, discount: float) -> int:
     """Two-sided out-of-the-money quotes of expiry ``e`` that hold the smile's own value."""
     first, last = chain.pair_first[e], chain.pair_first[e + 1]
@@ -262,7 +262,7 @@ def _count_inside(chain: Chain, e: int, forward: float, discount: float) -> int:
     return inside
 
 
-@kernel
+@kernel(allocates=True)
 def _neighbours_carry(chain: Chain, e: int, rate: float) -> float:
     """Carry per year of the nearest expiry whose forward came from parity; ``rate`` where there is none."""
     carry, nearest = rate, math.inf
@@ -276,7 +276,7 @@ def _neighbours_carry(chain: Chain, e: int, rate: float) -> float:
     return carry
 
 
-@kernel
+@kernel(allocates=True)
 def calibrate_slice(chain: Chain, e: int, bid: F8, ask: F8, spot: float, now_ns: int, rate: float) -> int:
     """Calibrate expiry ``e`` on the market's quotes; returns a TheoStatus (OK = success).
 
@@ -319,7 +319,7 @@ def calibrate_slice(chain: Chain, e: int, bid: F8, ask: F8, spot: float, now_ns:
     return OK
 
 
-@kernel
+@kernel(allocates=True)
 def _value_row(chain: Chain, row: int, spot: float, years: float, out: Any) -> None:
     """Value and Greeks of one calibrated series into the frame ``out``."""
     piece = chain.slices[chain.expiry[row]]
@@ -350,7 +350,7 @@ def _value_row(chain: Chain, row: int, spot: float, years: float, out: Any) -> N
     out.vol = vol
 
 
-@kernel
+@kernel(allocates=True)
 def refresh_rows(chain: Chain, spot: float, now_ns: int, refresh: int, out: Any) -> int:
     """Write one THEO row per series to ``out``; returns their number. About 0.1 us a row."""
     good_spot = 0.0 < spot < MAX_PRICE
@@ -376,7 +376,7 @@ def refresh_rows(chain: Chain, spot: float, now_ns: int, refresh: int, out: Any)
     return int(chain.strike.shape[0])
 
 
-@kernel
+@kernel(allocates=True)
 def calendar_crossings(chain: Chain) -> int:
     """Pairs of neighbouring expiries whose total variances cross within 1.5 deviations of the money."""
     crossings, before = 0, -1

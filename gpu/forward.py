@@ -46,7 +46,7 @@ _MAX_GAP = 0.02  # |ln(forward / spot)| credible at once ...
 _MAX_GAP_PER_YEAR = 0.15  # ... and per year of carry
 
 
-@kernel
+@kernel(allocates=True)
 def weighted_median(values: F8, weights: F8, order: npt.NDArray[np.int64], count: int) -> float:
     """Lower weighted median of ``values[:count]``; ``order`` is scratch. Insertion sort: count ~ 10..200."""
     total = 0.0
@@ -71,7 +71,7 @@ def two_sided(bid: float, ask: float) -> bool:
     return bid > 0.0 and ask >= bid and ask < MAX_PRICE
 
 
-@kernel
+@kernel(allocates=True)
 def _gather(strike: F8, call_bid: F8, call_ask: F8, put_bid: F8, put_ask: F8, spot: float, years: float,
             work: F8) -> int:  # fmt: skip
     """Votes of one expiry: work rows 0 strike, 1 call - put, 2 half-width, 3 weight. Returns their number."""
@@ -93,7 +93,7 @@ def _gather(strike: F8, call_bid: F8, call_ask: F8, put_bid: F8, put_ask: F8, sp
     return count
 
 
-@kernel
+@kernel(allocates=True)
 def _agreed_forward(work: F8, order: npt.NDArray[np.int64], count: int, discount: float) -> float:
     """Weighted mean of the votes that agree with the weighted median; NaN when there is none."""
     for i in range(count):
@@ -107,7 +107,7 @@ def _agreed_forward(work: F8, order: npt.NDArray[np.int64], count: int, discount
     return top / bottom if bottom > 0.0 else math.nan
 
 
-@kernel
+@kernel(allocates=True)
 def _measured_discount(work: F8, count: int, forward: float, prior: float, years: float) -> float:
     """Posterior discount from the slope of the votes around ``forward`` and the prior's error."""
     error = max(_RATE_ERROR * years * prior, _DISCOUNT_ERROR)
@@ -130,7 +130,7 @@ def _measured_discount(work: F8, count: int, forward: float, prior: float, years
     return (slope * spread + prior * information) / (spread + information)
 
 
-@kernel
+@kernel(allocates=True)
 def parity_forward(
     strike: F8,
     call_bid: F8,

@@ -56,7 +56,7 @@ _TARGET_INSIDE = 0.97
 _MIN_RELATIVE_VARIANCE = 1e-3
 
 
-@kernel
+@kernel(allocates=True)
 def _bump(params: F8, k: float) -> tuple[float, float, float]:
     """Bump and its first two derivatives in k; zero (C2) outside its knots."""
     count = int(params[BUMP_COUNT])
@@ -80,7 +80,7 @@ def _bump(params: F8, k: float) -> tuple[float, float, float]:
     return value, first * u1, second * u1 * u1 - first * k * u1 * u1 * u1
 
 
-@kernel
+@kernel(allocates=True)
 def smile_terms(params: F8, k: float) -> tuple[float, float, float]:
     """(w, dw/dk, d2w/dk2) of total variance at log-moneyness k = ln(strike / forward)."""
     x = k - params[SVI_M]
@@ -93,14 +93,14 @@ def smile_terms(params: F8, k: float) -> tuple[float, float, float]:
     return base + value, slope + first, curve + second
 
 
-@kernel
+@kernel(allocates=True)
 def smile_variance(params: F8, k: float) -> float:
     """Total variance at ``k``, never under 1e-3 of the at-the-money one."""
     base = svi_variance(params[SVI_A], params[SVI_B], params[SVI_RHO], params[SVI_M], params[SVI_SIGMA], k)
     return float(max(base + _bump(params, k)[0], _MIN_RELATIVE_VARIANCE * params[SCALE] * params[SCALE]))
 
 
-@kernel
+@kernel(allocates=True)
 def durrleman(params: F8, k: float) -> float:
     """Durrleman's g(k): negative where a butterfly around exp(k) would cost less than nothing."""
     w, first, second = smile_terms(params, k)
@@ -110,7 +110,7 @@ def durrleman(params: F8, k: float) -> float:
     return bend * bend - 0.25 * first * first * (1.0 / w + 0.25) + 0.5 * second
 
 
-@kernel
+@kernel(allocates=True)
 def butterfly_free(params: F8, low: float, high: float) -> bool:
     """Is the density positive, with a margin, on a dense grid from ``low`` to ``high`` (in u) and beyond?"""
     start = low - _GRID_BEYOND
@@ -123,7 +123,7 @@ def butterfly_free(params: F8, low: float, high: float) -> bool:
     return True
 
 
-@kernel
+@kernel(allocates=True)
 def _repair_svi(params: F8, low: float, high: float) -> bool:
     """Mix the SVI with the flat smile of its money level until it is free of butterflies. True if it had to."""
     if butterfly_free(params, low, high):
@@ -142,7 +142,7 @@ def _repair_svi(params: F8, low: float, high: float) -> bool:
     return True
 
 
-@kernel
+@kernel(allocates=True)
 def _normal_equations(params: F8, k: F8, miss: F8, weight: F8, count: int, free: int, rough: float,
                       matrix: F8) -> None:  # fmt: skip
     """Penalised normal equations of the bump's ``free`` inner coefficients; column ``free`` is the right side."""
@@ -172,7 +172,7 @@ def _normal_equations(params: F8, k: F8, miss: F8, weight: F8, count: int, free:
                     matrix[j + p, j + q] += rough * (1.0 if p != 1 else -2.0) * (1.0 if q != 1 else -2.0)
 
 
-@kernel
+@kernel(allocates=True)
 def _solve(matrix: F8, free: int, out: F8) -> bool:
     """Cholesky solution of the banded normal equations (bandwidth 3); False if not positive definite."""
     for i in range(free):
@@ -199,7 +199,7 @@ def _solve(matrix: F8, free: int, out: F8) -> bool:
     return True
 
 
-@kernel
+@kernel(allocates=True)
 def inside_count(params: F8, k: F8, variance: F8, half: F8, count: int) -> int:
     """Quotes whose total variance the smile meets within their half-spread."""
     inside = 0
@@ -209,7 +209,7 @@ def inside_count(params: F8, k: F8, variance: F8, half: F8, count: int) -> int:
     return inside
 
 
-@kernel
+@kernel(allocates=True)
 def _fit_bump(params: F8, k: F8, variance: F8, half: F8, count: int, rough: float, work: F8) -> bool:
     """Set the bump's coefficients at one roughness penalty; three robust passes."""
     free = int(params[BUMP_COUNT]) - 6
@@ -229,7 +229,7 @@ def _fit_bump(params: F8, k: F8, variance: F8, half: F8, count: int, rough: floa
     return True
 
 
-@kernel
+@kernel(allocates=True)
 def _best_bump(params: F8, k: F8, variance: F8, half: F8, count: int, low: float, high: float, trial: F8,
                work: F8) -> None:  # fmt: skip
     """Add to a good SVI the smoothest bump that puts enough quotes inside, or the best there is."""
@@ -254,7 +254,7 @@ def _best_bump(params: F8, k: F8, variance: F8, half: F8, count: int, low: float
             trial[BUMP_COEF:] *= 0.7
 
 
-@kernel
+@kernel(allocates=True)
 def _money_scale(k: F8, variance: F8, count: int) -> float:
     """Deviation at the money: root of the median variance of the (up to five) quotes nearest to it."""
     chosen = 0
@@ -280,7 +280,7 @@ def _money_scale(k: F8, variance: F8, count: int) -> float:
     return math.sqrt(v0 if chosen < 3 else (v1 if chosen < 5 else v2))
 
 
-@kernel
+@kernel(allocates=True)
 def fit_smile(k: F8, variance: F8, half: F8, count: int, out: F8, trial: F8, work: F8) -> int:
     """Fit ``count`` quotes; parameters to ``out[SMILE_PARAMS]``, returns ``SmileStatus``.
 

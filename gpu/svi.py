@@ -46,7 +46,7 @@ def _quadratic(n: F8, a: float, d: float, c: float) -> float:
     )  # fmt: skip
 
 
-@kernel
+@kernel(allocates=True)
 def _moments(x: F8, y: F8, weight: F8, count: int, m: float, sigma: float, ridge: float, n: F8) -> None:
     """Normal equations of y ~ a + d u + c sqrt(1 + u^2), u = (x - m) / sigma: 1,u,r | uu,ur,rr | y,uy,ry | yy."""
     n[:10] = 0.0
@@ -69,7 +69,7 @@ def _moments(x: F8, y: F8, weight: F8, count: int, m: float, sigma: float, ridge
     n[5] += ridge * n[0]
 
 
-@kernel
+@kernel(allocates=True)
 def _edge(n: F8, d0: float, c0: float, d1: float, c1: float, best: F8) -> None:
     """Best (a, d, c) along d = d0 + t (d1 - d0), c likewise, t in [0, 1]; kept in ``best`` if better."""
     dd, dc = d1 - d0, c1 - c0
@@ -89,7 +89,7 @@ def _edge(n: F8, d0: float, c0: float, d1: float, c1: float, best: F8) -> None:
         best[0], best[1], best[2], best[3] = error, a, d, c
 
 
-@kernel
+@kernel(allocates=True)
 def _inner(n: F8, limit: float, best: F8) -> None:
     """Bounded least squares: |d| <= c and c + |d| <= limit. Result (error, a, d, c) in ``best``."""
     best[0] = math.inf
@@ -110,7 +110,7 @@ def _inner(n: F8, limit: float, best: F8) -> None:
     _edge(n, -half, half, 0.0, limit, best)
 
 
-@kernel
+@kernel(allocates=True)
 def _density_shortfall(x: F8, count: int, scale: float, m: float, sigma: float, best: F8) -> float:
     """Mean of max(margin - g, 0) of Durrleman's g over a coarse grid around the points, for ``best``'s (a, d, c).
 
@@ -137,7 +137,7 @@ def _density_shortfall(x: F8, count: int, scale: float, m: float, sigma: float, 
     return total / _DENSITY_GRID
 
 
-@kernel
+@kernel(allocates=True)
 def _objective(x: F8, y: F8, weight: F8, count: int, scale: float, ridge: float, m: float, log_sigma: float,
                n: F8, best: F8) -> float:  # fmt: skip
     """Error at (m, ln sigma) with the best (a, d, c) left in ``best``; a wall outside the allowed box."""
@@ -155,7 +155,7 @@ def _objective(x: F8, y: F8, weight: F8, count: int, scale: float, ridge: float,
     return float(best[0] + n[0] * (wall + wall * wall + 10.0 * negative + _DENSITY_WEIGHT * shortfall + tie))
 
 
-@kernel
+@kernel(allocates=True)
 def _nelder_mead(x: F8, y: F8, weight: F8, count: int, scale: float, ridge: float, start: F8, n: F8, best: F8,
                  simplex: F8) -> float:  # fmt: skip
     """Improve ``start`` = (m, ln sigma) in place; returns the error there. simplex: float64[4, 3]."""
@@ -202,7 +202,7 @@ def _nelder_mead(x: F8, y: F8, weight: F8, count: int, scale: float, ridge: floa
     return _objective(x, y, weight, count, scale, ridge, start[0], start[1], n, best)
 
 
-@kernel
+@kernel(allocates=True)
 def fit_svi(k: F8, variance: F8, weight: F8, count: int, scale: float, out: F8, work: F8) -> float:
     """Fit ``count`` >= 1 points; writes (a, b, rho, m, sigma) to ``out[:5]``, returns the mean weighted error.
 

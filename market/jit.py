@@ -95,22 +95,34 @@ def _forget_old(parent: Path) -> None:
 @overload
 def kernel(fn: F) -> F: ...
 @overload
-def kernel(*, inline: bool = ..., **options: Any) -> Callable[[F], F]: ...
+def kernel(*, inline: bool = ..., allocates: bool = ..., internal: bool = ..., **options: Any) -> Callable[[F], F]: ...
 
 
-def kernel(fn: Any = None, *, inline: bool = False, **options: Any) -> Any:
+def kernel(fn: Any = None, *, inline: bool = False, allocates: bool = False, internal: bool = False, **options: Any) -> Any:
     """Compile ``fn`` on first call: nogil, cached, numpy error model.
 
     ``inline=True`` marks a small helper of other kernels (LLVM is told to inline it; numba's own
     ``inline='always'`` is not used, since it multiplies compile time). ``options`` go to numba's
-    ``njit`` unchanged, e.g. ``fastmath={'contract', 'nsz'}``. Kernels must not catch exceptions
-    or allocate on the hot path.
+    ``njit`` unchanged, e.g. ``fastmath={'contract', 'nsz'}``.
+
+    Kernels work on arrays that their caller owns, so numba's reference counting is off: it costs an
+    atomic operation per array touched (ten times the work of a small rule) and half the compile
+    time. ``internal=True``: called by other kernels only, so the entry points for Python and C are
+    not compiled. ``allocates=True`` turns it on for the few warm kernels that create or return arrays.
     """
 
     def compile_later(function: Any) -> Any:
-        settings: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", **options}
+        settings: dict[str, Any] = {
+            "nogil": True,
+            "cache": True,
+            "error_model": "numpy",
+            "_nrt": allocates,
+            **options,
+        }
         if inline:
             settings["forceinline"] = True
+        if internal:
+            settings["no_cpython_wrapper"] = settings["no_cfunc_wrapper"] = True
         if not JIT_ENABLED:
             return function
         package = function.__module__.partition(".")[0]

@@ -56,6 +56,7 @@ def run_simulator(config: AxiomConfig, venue_names: Sequence[str] | None = None)
         0 after a clean end, 1 when a venue failed or could not start, 2 for an unknown venue name,
         4 when configuration or market file cannot be used. Errors are printed to stderr in one line.
     """
+    _log_to_stderr()
     try:
         settings = _chosen(config, venue_names)
         simulator = config.simulator
@@ -72,6 +73,21 @@ def run_simulator(config: AxiomConfig, venue_names: Sequence[str] | None = None)
     except (SimulatorError, FixError, MarketError, OSError) as error:
         _complain(error)
         return EXIT_ERROR
+
+
+def _log_to_stderr() -> None:
+    """Structured log lines to stderr, unless the caller has set up logging already."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+            ],
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+            cache_logger_on_first_use=False,
+        )
 
 
 def _complain(error: BaseException) -> None:

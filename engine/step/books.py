@@ -37,7 +37,7 @@ _OPTION = int(SecurityKind.OPTION)
 _PENDING_NEW = int(OrdStatus.PENDING_NEW)
 
 
-@kernel
+@kernel(internal=True)
 def own_open(e: Handle, slot: int, ticks: int) -> int:
     """Our open quantity that the venue's book shows at ``ticks``: 0 unless acknowledged there."""
     if slot < 0:
@@ -48,7 +48,7 @@ def own_open(e: Handle, slot: int, ticks: int) -> int:
     return order.qty - order.cum_qty
 
 
-@kernel
+@kernel(internal=True)
 def refresh_market(e: Handle, instrument: int) -> None:
     """Recompute ``market_bid`` and ``market_ask`` of one book (own orders taken out)."""
     book = books(e)[instrument]
@@ -67,13 +67,13 @@ def refresh_market(e: Handle, instrument: int) -> None:
     book.market_ask = ask
 
 
-@kernel
+@kernel(internal=True)
 def price_unit(e: Handle, instrument: int) -> float:
     """Currency value of one tick count."""
     return risk(e).instruments[instrument].price_unit
 
 
-@kernel
+@kernel(internal=True)
 def on_quote(e: Handle, i: int) -> None:
     """A book changed: take it over, then look again at our quotes that depend on it."""
     q = in_quote(e)[i]
@@ -103,7 +103,7 @@ def on_quote(e: Handle, i: int) -> None:
     _on_spot(e, instrument)
 
 
-@kernel
+@kernel(internal=True)
 def _on_spot(e: Handle, instrument: int) -> None:
     """The underlying's book changed: new spot, and a new look at the chain if it moved enough."""
     under = underlying_of(e)[instrument]
@@ -116,7 +116,7 @@ def _on_spot(e: Handle, instrument: int) -> None:
         requote_chain(e, np.int64(under))
 
 
-@kernel
+@kernel(internal=True)
 def on_theo(e: Handle, i: int) -> None:
     """One series' fresh theo: the table row, its Greeks in risk, and its quoting width."""
     t = in_theo(e)[i]
@@ -154,7 +154,7 @@ def on_theo(e: Handle, i: int) -> None:
     row.skew_per_lot = skew
 
 
-@kernel
+@kernel(internal=True)
 def on_theo_commit(e: Handle, i: int) -> None:
     """All rows of a refresh are in: total the portfolio again and requote the chain."""
     c = in_commit(e)[i]

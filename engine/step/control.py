@@ -93,7 +93,7 @@ SAMPLE_NS = 100_000_000  # presence is sampled ten times a second
 _REASK_NS = 10_000_000_000  # a status request unanswered for this long is asked again
 
 
-@kernel
+@kernel(internal=True)
 def cancel_everything(e: Handle) -> None:
     """Mass cancel on every session that is up; needs no strategy and no book."""
     for session in range(MAX_SESSIONS):
@@ -101,7 +101,7 @@ def cancel_everything(e: Handle) -> None:
             mass_cancel(e, session)
 
 
-@kernel
+@kernel(internal=True)
 def _pull_scope(e: Handle, scope: int, target: int) -> None:
     """Cancel, one by one, the open orders within a scope."""
     for slot in range(len(orders(e))):
@@ -119,14 +119,14 @@ def _pull_scope(e: Handle, scope: int, target: int) -> None:
             submit_cancel(e, slot)
 
 
-@kernel
+@kernel(internal=True)
 def _dirty_all(e: Handle) -> None:
     for instrument in range(scalars(e)[W_INSTRUMENTS]):
         if instruments(e)[instrument].security == _OPTION:
             series(e)[instrument].dirty = 1
 
 
-@kernel
+@kernel(internal=True)
 def _change_state(e: Handle, scope: int, target: int, state: int) -> bool:
     """Set a scope's state; halting pulls its orders, resuming looks at every series again."""
     if not set_state(risk(e), scope, target, state):
@@ -138,7 +138,7 @@ def _change_state(e: Handle, scope: int, target: int, state: int) -> bool:
     return True
 
 
-@kernel
+@kernel(internal=True)
 def on_control(e: Handle, i: int) -> None:
     """Carry out an operator's request; always answered by CONTROL_DONE or REFUSED_CONTROL."""
     c = in_control(e)[i]
@@ -189,7 +189,7 @@ def on_control(e: Handle, i: int) -> None:
     emit_event(e, code, scope, target, 0, c.value, 0.0, np.int64(c.request_id))
 
 
-@kernel
+@kernel(internal=True)
 def on_session(e: Handle, i: int) -> None:
     """A session went up or down. READY is never told from outside: reconciliation gives it."""
     s = in_session(e)[i]
@@ -214,7 +214,7 @@ def on_session(e: Handle, i: int) -> None:
         request_status(e, session)
 
 
-@kernel
+@kernel(internal=True)
 def on_instrument(e: Handle, i: int) -> None:
     """Define an instrument; the underlying of an option must stand before it."""
     d = in_instrument(e)[i]
@@ -242,7 +242,7 @@ def on_instrument(e: Handle, i: int) -> None:
         underlying_of(e)[number] = underlying_of(e)[d.underlying]
 
 
-@kernel
+@kernel(internal=True)
 def _watch_requests(e: Handle) -> None:
     """Orders unanswered too long are asked about; unknown ones are resolved by asking."""
     now = scalars(e)[W_NOW]
@@ -267,7 +267,7 @@ def _watch_requests(e: Handle) -> None:
                 break
 
 
-@kernel
+@kernel(internal=True)
 def _sample_presence(e: Handle) -> None:
     """Count, per series, the samples at which risk allowed quotes and those with both sides there."""
     for instrument in range(scalars(e)[W_INSTRUMENTS]):
@@ -283,7 +283,7 @@ def _sample_presence(e: Handle) -> None:
                 scalars(e)[W_PRESENCE_TWO_SIDED] += 1
 
 
-@kernel
+@kernel(internal=True)
 def on_timer(e: Handle, i: int) -> None:
     """Timer 0 is the clock; timer 1+k says that source k was alive at ``wall_ns``."""
     t = in_timer(e)[i]
@@ -301,7 +301,7 @@ def on_timer(e: Handle, i: int) -> None:
         _watch_requests(e)
 
 
-@kernel
+@kernel(internal=True)
 def on_run_start(e: Handle, i: int) -> None:
     """A new run: fresh ClOrdIDs, every session down, every open order unknown, disarmed."""
     r = in_run_start(e)[i]

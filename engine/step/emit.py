@@ -13,7 +13,7 @@ _EVENT = int(FrameKind.EVENT)
 _LIMIT = int(OrdType.LIMIT)
 
 
-@kernel
+@kernel(internal=True)
 def _next_row(e: Handle, kind: int) -> int:
     """Clear and head the next output frame; -1 when the buffer is full (sized so that it never is)."""
     row = scalars(e)[W_OUT]
@@ -36,7 +36,7 @@ def new_id(e: Handle, slot: int) -> int:
     return make_cl_ord_id(scalars(e)[W_RUN], scalars(e)[W_SEQUENCE], slot)
 
 
-@kernel
+@kernel(internal=True)
 def emit_request(e: Handle, action: int, session: int, cl_ord_id: int, slot: int) -> int:
     """Head an ORDER frame for ``session``; returns its row for the caller to fill, -1 if lost."""
     row = _next_row(e, _ORDER)
@@ -52,7 +52,7 @@ def emit_request(e: Handle, action: int, session: int, cl_ord_id: int, slot: int
     return row
 
 
-@kernel
+@kernel(internal=True)
 def emit_event(
     e: Handle, code: int, scope: int, target: int, cl_ord_id: int, value: float, bound: float, ref: int
 ) -> None:

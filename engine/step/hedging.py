@@ -17,7 +17,7 @@ _REDUCING = int(RiskState.REDUCING)
 _IOC = int(TimeInForce.IOC)
 
 
-@kernel
+@kernel(internal=True)
 def maybe_hedge(e: Handle, under: int) -> None:
     """Send a hedge if portfolio delta is outside the no-trade band and none is in flight."""
     u = underlyings(e)[under]

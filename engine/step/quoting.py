@@ -44,7 +44,7 @@ _DAY = int(TimeInForce.DAY)
 _RATE_DENIAL = int(Denial.RATE_MESSAGES)
 
 
-@kernel
+@kernel(internal=True)
 def quotable(e: Handle, instrument: int) -> bool:
     """Whether a series may be quoted at all: everything that is not the strategy's or a limit's matter."""
     if scalars(e)[W_ARMED] == 0 or scalars(e)[W_DRAINING] != 0 or options(e)[O_QUOTING] == 0.0:
@@ -58,7 +58,7 @@ def quotable(e: Handle, instrument: int) -> bool:
     )
 
 
-@kernel
+@kernel(internal=True)
 def pull_side(e: Handle, slot: int) -> bool:
     """Cancel one side's order if it can be cancelled now; True when it is still in flight."""
     if slot < 0:
@@ -69,7 +69,7 @@ def pull_side(e: Handle, slot: int) -> bool:
     return False
 
 
-@kernel
+@kernel(internal=True)
 def pull(e: Handle, instrument: int) -> None:
     """Take both quotes of a series out of the market; what is in flight is pulled when answered."""
     row = series(e)[instrument]
@@ -78,7 +78,7 @@ def pull(e: Handle, instrument: int) -> None:
     row.dirty = 1 if bid_busy or ask_busy else 0
 
 
-@kernel
+@kernel(internal=True)
 def _new_side(e: Handle, instrument: int, side: int, ticks: int, qty: int, before: int) -> int:
     """Send one side's first order; returns the denial (0 when sent)."""
     row = series(e)[instrument]
@@ -93,7 +93,7 @@ def _new_side(e: Handle, instrument: int, side: int, ticks: int, qty: int, befor
     return code
 
 
-@kernel
+@kernel(internal=True)
 def _manage_side(
     e: Handle, instrument: int, side: int, ticks: int, qty: int, target: float, theo: float, before: int
 ) -> int:
@@ -131,7 +131,7 @@ def _manage_side(
     return code
 
 
-@kernel
+@kernel(internal=True)
 def requote(e: Handle, instrument: int) -> None:
     """Decide both sides of one series and ask for what is missing."""
     row = series(e)[instrument]
@@ -187,7 +187,7 @@ def requote(e: Handle, instrument: int) -> None:
             )
 
 
-@kernel
+@kernel(internal=True)
 def refresh_skew(e: Handle, under: int) -> None:
     """Portfolio skew of one underlying's chain at its present spot."""
     u = underlyings(e)[under]
@@ -198,7 +198,7 @@ def refresh_skew(e: Handle, under: int) -> None:
     u.vol_shift = shifts[1]
 
 
-@kernel
+@kernel(internal=True)
 def requote_chain(e: Handle, under: int) -> None:
     """Look at every series of one underlying again."""
     u = underlyings(e)[under]
@@ -209,7 +209,7 @@ def requote_chain(e: Handle, under: int) -> None:
             requote(e, instrument)
 
 
-@kernel
+@kernel(internal=True)
 def requote_dirty(e: Handle) -> None:
     """Look again at the series whose last decision could not be carried out."""
     for instrument in range(scalars(e)[W_INSTRUMENTS]):
@@ -217,7 +217,7 @@ def requote_dirty(e: Handle) -> None:
             requote(e, instrument)
 
 
-@kernel
+@kernel(internal=True)
 def two_sided(e: Handle, instrument: int) -> bool:
     """Whether both our orders of a series stand in the market (a replace in flight still stands)."""
     row = series(e)[instrument]

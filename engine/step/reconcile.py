@@ -43,7 +43,7 @@ _RECONCILED = int(EventCode.RECONCILED)
 _UNKNOWN_ORDER = int(EventCode.UNKNOWN_ORDER)
 
 
-@kernel
+@kernel(internal=True)
 def request_status(e: Handle, session: int) -> None:
     """Ask the venue of ``session`` for all our open orders."""
     link = links(e)[session]
@@ -55,7 +55,7 @@ def request_status(e: Handle, session: int) -> None:
     emit_request(e, _MASS_STATUS, session, new_id(e, MASS_SLOT), -1)
 
 
-@kernel
+@kernel(internal=True)
 def mass_cancel(e: Handle, session: int) -> None:
     """Ask the venue of ``session`` to cancel everything; the reports come order by order."""
     check_cancel(risk(e), session, scalars(e)[W_NOW])
@@ -64,7 +64,7 @@ def mass_cancel(e: Handle, session: int) -> None:
         out_order(e)[out].instrument = NO_INSTRUMENT  # all of them
 
 
-@kernel
+@kernel(internal=True)
 def _cancel_stranger(e: Handle, i: int) -> None:
     """The venue holds an order that our journal does not: it must not stay."""
     x = in_execution(e)[i]
@@ -81,7 +81,7 @@ def _cancel_stranger(e: Handle, i: int) -> None:
         frame.qty = np.int64(x.order_qty)
 
 
-@kernel
+@kernel(internal=True)
 def _adopt_report(e: Handle, i: int, slot: int) -> None:
     """One open order as the venue has it."""
     x = in_execution(e)[i]
@@ -113,7 +113,7 @@ def _adopt_report(e: Handle, i: int, slot: int) -> None:
         order.counted = counted
 
 
-@kernel
+@kernel(internal=True)
 def _settle(e: Handle, session: int) -> None:
     """The last report is in: whatever was not named is not there."""
     link = links(e)[session]
@@ -145,7 +145,7 @@ def _settle(e: Handle, session: int) -> None:
                 submit_cancel(e, slot)
 
 
-@kernel
+@kernel(internal=True)
 def on_order_status(e: Handle, i: int, slot: int) -> None:
     """A 35=8 with ExecType I: one open order, or the word that there is none."""
     x = in_execution(e)[i]
@@ -162,7 +162,7 @@ def on_order_status(e: Handle, i: int, slot: int) -> None:
         _settle(e, session)
 
 
-@kernel
+@kernel(internal=True)
 def unknown_orders(e: Handle, session: int) -> int:
     """Mark the session's open orders UNKNOWN (the line is down); returns how many."""
     count = np.int64(0)

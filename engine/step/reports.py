@@ -81,7 +81,7 @@ _ILLEGAL = int(EventCode.ILLEGAL_TRANSITION)
 _BUST = int(EventCode.TRADE_BUST)
 
 
-@kernel
+@kernel(internal=True)
 def find_order(e: Handle, cl_ord_id: int, orig_cl_ord_id: int) -> int:
     """Slot of the order a report is about (by its own, pending or original ClOrdID), -1 unknown."""
     for candidate in (np.uint64(cl_ord_id), np.uint64(orig_cl_ord_id)):
@@ -94,14 +94,14 @@ def find_order(e: Handle, cl_ord_id: int, orig_cl_ord_id: int) -> int:
     return np.int64(-1)
 
 
-@kernel
+@kernel(internal=True)
 def halt_instrument(e: Handle, instrument: int) -> None:
     """Fail closed on one instrument: no more orders, quotes pulled, until an operator resumes it."""
     set_state(risk(e), _INSTRUMENT, instrument, _HALTED)
     pull(e, instrument)
 
 
-@kernel
+@kernel(internal=True)
 def _recount(e: Handle, slot: int) -> None:
     """Make risk count what the slot may still trade."""
     order = orders(e)[slot]
@@ -111,7 +111,7 @@ def _recount(e: Handle, slot: int) -> None:
         order.counted = now
 
 
-@kernel
+@kernel(internal=True)
 def finish(e: Handle, slot: int, status: int) -> None:
     """The order is terminal: release what it counted for, and its slot."""
     order = orders(e)[slot]
@@ -123,7 +123,7 @@ def finish(e: Handle, slot: int, status: int) -> None:
         release_slot(e, slot)
 
 
-@kernel
+@kernel(internal=True)
 def book_fill(e: Handle, instrument: int, side: int, qty: int, ticks: int, commission_e4: int) -> None:
     """Cash, fees and statistics of a fill; exact in 1/10000 of the currency."""
     definition = instruments(e)[instrument]
@@ -149,14 +149,14 @@ def book_fill(e: Handle, instrument: int, side: int, qty: int, ticks: int, commi
         scalars(e)[W_SHARES] += qty
 
 
-@kernel
+@kernel(internal=True)
 def _fill_event(e: Handle, code: int, instrument: int, cl_ord_id: int, side: int, qty: int, ticks: int) -> None:
     price = ticks * risk(e).instruments[instrument].price_unit
     theo = theo_now(e, instrument) if series(e)[instrument].status == 0 else 0.0
     emit_event(e, code, _INSTRUMENT, instrument, cl_ord_id, price, theo, qty * 2 + (1 if side == _SELL else 0))
 
 
-@kernel
+@kernel(internal=True)
 def _unknown_report(e: Handle, i: int) -> None:
     """A report about an order that is not in the arena."""
     x = in_execution(e)[i]
@@ -179,7 +179,7 @@ def _unknown_report(e: Handle, i: int) -> None:
     halt_instrument(e, instrument)
 
 
-@kernel
+@kernel(internal=True)
 def _on_trade(e: Handle, i: int, slot: int) -> None:
     """A fill of a known order: once, by CumQty."""
     x = in_execution(e)[i]
@@ -211,7 +211,7 @@ def _on_trade(e: Handle, i: int, slot: int) -> None:
     _recount(e, slot)
 
 
-@kernel
+@kernel(internal=True)
 def _on_acknowledged(e: Handle, i: int, slot: int) -> None:
     """NEW or REPLACED: the order stands at the venue as the report says."""
     x = in_execution(e)[i]
@@ -231,7 +231,7 @@ def _on_acknowledged(e: Handle, i: int, slot: int) -> None:
     _recount(e, slot)
 
 
-@kernel
+@kernel(internal=True)
 def _on_cancel_reject(e: Handle, i: int, slot: int) -> None:
     """A cancel or replace was refused: the order is what it was, unless the venue says it is gone."""
     x = in_execution(e)[i]
@@ -249,7 +249,7 @@ def _on_cancel_reject(e: Handle, i: int, slot: int) -> None:
     _recount(e, slot)
 
 
-@kernel
+@kernel(internal=True)
 def _apply(e: Handle, i: int, slot: int) -> None:
     """A readable report about a known order."""
     x = in_execution(e)[i]
@@ -282,7 +282,7 @@ def _apply(e: Handle, i: int, slot: int) -> None:
         halt_instrument(e, np.int64(order.instrument))
 
 
-@kernel
+@kernel(internal=True)
 def on_execution(e: Handle, i: int) -> None:
     """Entry point of every 35=8 and 35=9."""
     x = in_execution(e)[i]

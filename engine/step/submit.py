@@ -59,7 +59,7 @@ PURPOSE_QUOTE = 1
 PURPOSE_HEDGE = 2
 
 
-@kernel
+@kernel(internal=True)
 def take_slot(e: Handle) -> int:
     """Oldest free slot, NO_SLOT when the arena is full."""
     if scalars(e)[W_FREE_COUNT] == 0:
@@ -70,7 +70,7 @@ def take_slot(e: Handle) -> int:
     return np.int64(slot)
 
 
-@kernel
+@kernel(internal=True)
 def release_slot(e: Handle, slot: int) -> None:
     """Return a terminal order's slot; its contents stay readable until it is taken again."""
     order = orders(e)[slot]
@@ -90,7 +90,7 @@ def release_slot(e: Handle, slot: int) -> None:
         underlyings(e)[under].hedge_slot = NO_SLOT
 
 
-@kernel
+@kernel(internal=True)
 def theo_now(e: Handle, instrument: int) -> float:
     """Theo moved from its refresh to the present spot by delta and gamma, in currency."""
     row = series(e)[instrument]
@@ -99,7 +99,7 @@ def theo_now(e: Handle, instrument: int) -> float:
     return row.theo + (row.delta + 0.5 * row.gamma * move) * move
 
 
-@kernel
+@kernel(internal=True)
 def _working_ticks(e: Handle, slot: int, higher: bool) -> int:
     """The more aggressive of an order's acknowledged and pending price; 0 without an order."""
     if slot < 0:
@@ -114,7 +114,7 @@ def _working_ticks(e: Handle, slot: int, higher: bool) -> int:
     return ticks
 
 
-@kernel
+@kernel(internal=True)
 def _alive_ns(e: Handle, instrument: int) -> int:
     """When the instrument's feed was last heard; 0 if it never sent a book."""
     book = books(e)[instrument]
@@ -123,7 +123,7 @@ def _alive_ns(e: Handle, instrument: int) -> int:
     return max(book.recv_ns, source_ns(e)[book.source])
 
 
-@kernel
+@kernel(internal=True)
 def market_view(e: Handle, instrument: int, side: int) -> MarketView:
     """What the gate looks at, gathered for one order."""
     book = books(e)[instrument]
@@ -151,7 +151,7 @@ def market_view(e: Handle, instrument: int, side: int) -> MarketView:
     )  # fmt: skip
 
 
-@kernel
+@kernel(internal=True)
 def _denied(e: Handle, code: int, instrument: int, before: int) -> int:
     """Record a denial; an EVENT only when it is not the one this side already has."""
     scalars(e)[W_DENIAL] = code
@@ -161,7 +161,7 @@ def _denied(e: Handle, code: int, instrument: int, before: int) -> int:
     return np.int64(NO_SLOT)
 
 
-@kernel
+@kernel(internal=True)
 def submit_new(
     e: Handle, instrument: int, side: int, ticks: int, qty: int, tif: int, post_only: int, purpose: int, before: int
 ) -> int:
@@ -217,7 +217,7 @@ def submit_new(
     return slot
 
 
-@kernel
+@kernel(internal=True)
 def _emit_change(e: Handle, slot: int, action: int) -> int:
     """Frame of a cancel or replace of ``slot`` under a fresh pending ClOrdID."""
     order = orders(e)[slot]
@@ -237,7 +237,7 @@ def _emit_change(e: Handle, slot: int, action: int) -> int:
     return out
 
 
-@kernel
+@kernel(internal=True)
 def submit_replace(e: Handle, slot: int, ticks: int, open_qty: int, before: int) -> int:
     """Gate and send a cancel/replace to ``ticks`` and ``open_qty`` still open: 0, or the denial."""
     order = orders(e)[slot]
@@ -265,14 +265,14 @@ def submit_replace(e: Handle, slot: int, ticks: int, open_qty: int, before: int)
     return np.int64(0)
 
 
-@kernel
+@kernel(internal=True)
 def can_change(e: Handle, slot: int) -> bool:
     """Whether the order is acknowledged, open and has no request in flight."""
     status = orders(e)[slot].status
     return status == _S_NEW or status == _S_PARTIAL
 
 
-@kernel
+@kernel(internal=True)
 def submit_cancel(e: Handle, slot: int) -> None:
     """Ask for the cancel of one acknowledged order; cancels always pass the gate."""
     order = orders(e)[slot]

@@ -12,6 +12,7 @@ import numpy as np
 
 from fix.codec.fields import HandOver, Role, Slot, StopReason
 from fix.codec.frame import NEED_MORE, TRAILER_BYTES, find_message, index_fields, message_type, same_text, scan_fields
+from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import (
     CHECK_LATENCY_NS,
     HAND_OVER_CODE,
@@ -31,7 +32,6 @@ from fix.codec.reports import char_value, decode_cancel_reject, decode_report, h
 from fix.codec.symbols import SymbolState
 from fix.codec.values import time_value, uint_value
 from fix.codec.views import executions_of, orders_of, quotes_of
-from market.jit import kernel
 
 TYPE_REPORT, TYPE_REJECT = np.int64(ord("8")), np.int64(ord("9"))
 # ``next_in`` of a message that the session machine has accepted already: no role, peer or sequence
@@ -61,9 +61,16 @@ _DUP_BITS = np.uint64((1 << _DUP) | (1 << _RESEND))
 def _is_hot(role: int, msg_type: int) -> bool:
     """Whether ``decode`` takes this type in this role."""
     if role == _CLIENT:
-        return msg_type == TYPE_REPORT or msg_type == TYPE_REJECT or msg_type == TYPE_SNAPSHOT or msg_type == TYPE_INCREMENTAL
+        return (
+            msg_type == TYPE_REPORT
+            or msg_type == TYPE_REJECT
+            or msg_type == TYPE_SNAPSHOT
+            or msg_type == TYPE_INCREMENTAL
+        )
     if role == _VENUE:
-        return msg_type == TYPE_NEW or msg_type == TYPE_CANCEL or msg_type == TYPE_REPLACE or msg_type == TYPE_MASS_CANCEL
+        return (
+            msg_type == TYPE_NEW or msg_type == TYPE_CANCEL or msg_type == TYPE_REPLACE or msg_type == TYPE_MASS_CANCEL
+        )
     return False
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from fix.codec.fields import EncodeStop
+from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import (
     MD_REQ_ID_TEXT,
     OPEN_REJECT,
@@ -34,7 +35,6 @@ from fix.codec.writing import (
     set_time,
 )
 from market.enums import ExecType, FrameKind, OrdStatus, Side, TradingStatus
-from market.jit import kernel
 
 _DONE, _OUT_FULL, _BAD_ROW = np.int64(EncodeStop.DONE), np.int64(EncodeStop.OUT_FULL), np.int64(EncodeStop.BAD_ROW)
 _EXECUTION, _CANCEL_REJECT = np.int64(FrameKind.EXECUTION), np.int64(FrameKind.CANCEL_REJECT)
@@ -298,7 +298,9 @@ def encode_quotes(
         if i >= quotes.shape[0] or not is_known(symbols, np.int64(quotes[i].instrument)):
             return o, k, _BAD_ROW
         bids = _is_level(quotes[i].bid_ticks, quotes[i].bid_qty) and _is_level(quotes[i].bid2_ticks, quotes[i].bid2_qty)
-        offers = _is_level(quotes[i].ask_ticks, quotes[i].ask_qty) and _is_level(quotes[i].ask2_ticks, quotes[i].ask2_qty)
+        offers = _is_level(quotes[i].ask_ticks, quotes[i].ask_qty) and _is_level(
+            quotes[i].ask2_ticks, quotes[i].ask2_qty
+        )
         if not bids or not offers:
             return o, k, _BAD_ROW
         start = o

@@ -130,7 +130,9 @@ class HotLink:
         for code, reason in texts.items():
             data = reason.encode("ascii", "replace")[:MAX_REASON_BYTES]
             if not 0 <= code < REASONS or not data or any(byte < 32 for byte in data):
-                raise SettingsError(f"reason text must be printable with a code in 0..{REASONS - 1}, was {code}: {reason!r}")
+                raise SettingsError(
+                    f"reason text must be printable with a code in 0..{REASONS - 1}, was {code}: {reason!r}"
+                )
             at = REASON_TEXT + int(code) * REASON_ROOM
             self.state.text[at] = len(data)
             self._put(at + 1, data)
@@ -139,7 +141,9 @@ class HotLink:
         """MDReqID(262) of the snapshots that answer this session's subscription; empty: none."""
         data = md_req_id.encode("ascii", "replace")
         if len(data) > MAX_MD_REQ_ID_BYTES or any(byte < 32 for byte in data):
-            raise SettingsError(f"md_req_id must be at most {MAX_MD_REQ_ID_BYTES} printable characters, was {md_req_id!r}")
+            raise SettingsError(
+                f"md_req_id must be at most {MAX_MD_REQ_ID_BYTES} printable characters, was {md_req_id!r}"
+            )
         self.state.text[MD_REQ_ID_TEXT] = len(data)
         self._put(MD_REQ_ID_TEXT + 1, data)
 

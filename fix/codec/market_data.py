@@ -12,12 +12,12 @@ import numpy as np
 
 from fix.codec.fields import DATA_LENGTH, LAST_TABLE_TAG, REFUSE, TAG_TABLE, HandOver, Slot
 from fix.codec.frame import read_tag
+from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, SESSION, SOH_AT, VALUE_AT, VALUE_SIZE
 from fix.codec.reports import has, missing_field
 from fix.codec.symbols import NO_INSTRUMENT, PRICE_SCALE, find_symbol
 from fix.codec.values import BAD_PRICE, price_value, qty_value, uint_value
 from market.enums import FrameKind, TradingStatus
-from market.jit import kernel
 
 TYPE_SNAPSHOT, TYPE_INCREMENTAL = np.int64(ord("W")), np.int64(ord("X"))
 
@@ -26,7 +26,11 @@ _OUT_FULL = 0
 _QUOTE = np.int64(FrameKind.QUOTE)
 _OPEN, _HALTED, _UNKNOWN = np.int64(TradingStatus.OPEN), np.int64(TradingStatus.HALTED), np.int64(TradingStatus.UNKNOWN)
 _SYMBOL, _NO_MD_ENTRIES = np.int64(Slot.SYMBOL), np.int64(Slot.NO_MD_ENTRIES)
-_MD_ENTRY_TYPE, _MD_ENTRY_PX, _MD_ENTRY_SIZE = np.int64(Slot.MD_ENTRY_TYPE), np.int64(Slot.MD_ENTRY_PX), np.int64(Slot.MD_ENTRY_SIZE)
+_MD_ENTRY_TYPE, _MD_ENTRY_PX, _MD_ENTRY_SIZE = (
+    np.int64(Slot.MD_ENTRY_TYPE),
+    np.int64(Slot.MD_ENTRY_PX),
+    np.int64(Slot.MD_ENTRY_SIZE),
+)
 _MD_ENTRY_POSITION, _MD_UPDATE_ACTION = np.int64(Slot.MD_ENTRY_POSITION), np.int64(Slot.MD_UPDATE_ACTION)
 _QUOTE_CONDITION = np.int64(Slot.QUOTE_CONDITION)
 _FIRST_ENTRY = _MD_ENTRY_TYPE

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fix.codec.fields import FIRST_BODY_SLOT, HandOver, Slot
+from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, OWNER, SESSION, VALUE_AT, VALUE_SIZE
 from fix.codec.reports import (
     char_value,
@@ -23,7 +24,6 @@ from fix.codec.reports import (
 )
 from fix.codec.symbols import NO_INSTRUMENT, PRICE_SCALE, find_symbol
 from market.enums import FrameKind, OrderAction, OrdType, Side, TimeInForce
-from market.jit import kernel
 from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_UNKNOWN_SYMBOL
 
 TYPE_NEW, TYPE_CANCEL, TYPE_REPLACE, TYPE_MASS_CANCEL = np.array([ord(c) for c in "DFGq"], np.int64)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fix.codec.fields import HandOver, Slot
+from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, SESSION, VALUE_AT, VALUE_SIZE
 from fix.codec.symbols import NO_INSTRUMENT, PRICE_SCALE, find_symbol
 from fix.codec.values import BAD_PRICE, id_value, is_our_id, price_value, qty_value, time_value, uint_value
 from market.enums import ExecType, FrameKind, OrdStatus, Side
-from market.jit import kernel
 from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_UNKNOWN_SYMBOL
 
 COMMISSION_SCALE = np.int64(4)  # commission_e4
@@ -37,18 +37,47 @@ _1 = np.uint64(1)
 KNOWN_EXEC_TYPES = np.uint64(sum(1 << (int(m) - 48) for m in ExecType))
 KNOWN_ORD_STATUSES = np.uint64(sum(1 << (int(m) - 48) for m in OrdStatus if m))
 _REPORT_FIELDS = np.uint64(
-    sum(1 << int(s) for s in (Slot.ORDER_ID, Slot.EXEC_ID, Slot.EXEC_TYPE, Slot.ORD_STATUS, Slot.SYMBOL, Slot.SIDE, Slot.LEAVES_QTY, Slot.CUM_QTY))
+    sum(
+        1 << int(s)
+        for s in (
+            Slot.ORDER_ID,
+            Slot.EXEC_ID,
+            Slot.EXEC_TYPE,
+            Slot.ORD_STATUS,
+            Slot.SYMBOL,
+            Slot.SIDE,
+            Slot.LEAVES_QTY,
+            Slot.CUM_QTY,
+        )
+    )
 )
 _REJECT_FIELDS = np.uint64(
-    sum(1 << int(s) for s in (Slot.ORDER_ID, Slot.CL_ORD_ID, Slot.ORIG_CL_ORD_ID, Slot.ORD_STATUS, Slot.CXL_REJ_RESPONSE_TO))
+    sum(
+        1 << int(s)
+        for s in (Slot.ORDER_ID, Slot.CL_ORD_ID, Slot.ORIG_CL_ORD_ID, Slot.ORD_STATUS, Slot.CXL_REJ_RESPONSE_TO)
+    )
 )
 
 _CL_ORD_ID, _ORIG_CL_ORD_ID = np.int64(Slot.CL_ORD_ID), np.int64(Slot.ORIG_CL_ORD_ID)
 _ORDER_ID, _EXEC_ID = np.int64(Slot.ORDER_ID), np.int64(Slot.EXEC_ID)
-_EXEC_TYPE, _ORD_STATUS, _SYMBOL, _SIDE = np.int64(Slot.EXEC_TYPE), np.int64(Slot.ORD_STATUS), np.int64(Slot.SYMBOL), np.int64(Slot.SIDE)
-_ORDER_QTY, _PRICE, _LAST_QTY, _LAST_PX = np.int64(Slot.ORDER_QTY), np.int64(Slot.PRICE), np.int64(Slot.LAST_QTY), np.int64(Slot.LAST_PX)
+_EXEC_TYPE, _ORD_STATUS, _SYMBOL, _SIDE = (
+    np.int64(Slot.EXEC_TYPE),
+    np.int64(Slot.ORD_STATUS),
+    np.int64(Slot.SYMBOL),
+    np.int64(Slot.SIDE),
+)
+_ORDER_QTY, _PRICE, _LAST_QTY, _LAST_PX = (
+    np.int64(Slot.ORDER_QTY),
+    np.int64(Slot.PRICE),
+    np.int64(Slot.LAST_QTY),
+    np.int64(Slot.LAST_PX),
+)
 _LEAVES_QTY, _CUM_QTY = np.int64(Slot.LEAVES_QTY), np.int64(Slot.CUM_QTY)
-_COMMISSION, _COMM_TYPE, _TRANSACT_TIME = np.int64(Slot.COMMISSION), np.int64(Slot.COMM_TYPE), np.int64(Slot.TRANSACT_TIME)
+_COMMISSION, _COMM_TYPE, _TRANSACT_TIME = (
+    np.int64(Slot.COMMISSION),
+    np.int64(Slot.COMM_TYPE),
+    np.int64(Slot.TRANSACT_TIME),
+)
 _ORD_REJ_REASON, _CXL_REJ_REASON = np.int64(Slot.ORD_REJ_REASON), np.int64(Slot.CXL_REJ_REASON)
 _CXL_REJ_RESPONSE_TO, _MASS_STATUS_REQ_ID = np.int64(Slot.CXL_REJ_RESPONSE_TO), np.int64(Slot.MASS_STATUS_REQ_ID)
 _TOT_NUM_REPORTS, _LAST_RPT_REQUESTED = np.int64(Slot.TOT_NUM_REPORTS), np.int64(Slot.LAST_RPT_REQUESTED)
@@ -186,7 +215,16 @@ def _is_no_orders(words: Any, buf: Any, seen: Any, exec_type: int) -> bool:
 
 @kernel
 def decode_report(
-    words: Any, symbols: Any, buf: Any, seen: Any, msg_seq: int, sending_ns: int, now_ns: int, poss_dup: int, rows: Any, i: int
+    words: Any,
+    symbols: Any,
+    buf: Any,
+    seen: Any,
+    msg_seq: int,
+    sending_ns: int,
+    now_ns: int,
+    poss_dup: int,
+    rows: Any,
+    i: int,
 ) -> int:
     """ExecutionReport to ``rows[i]`` (EXECUTION): 1, or -HandOver where a required field is missing."""
     if (seen & _REPORT_FIELDS) != _REPORT_FIELDS:

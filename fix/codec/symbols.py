@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.words import first_bytes, hash3, load_u64, word_of
 from fix.errors import SettingsError
-from market.jit import kernel
 from market.records import SYMBOL_BYTES
 
 #: ``instrument`` of a row whose symbol is unknown or absent: look at the flags before indexing with it.
@@ -47,11 +47,15 @@ class SymbolTable:
 
     def __init__(self, capacity: int) -> None:
         if not 1 <= capacity <= 1 << 22:
-            raise SettingsError(f"capacity must be 1..{1 << 22}, was {capacity}: it is the highest instrument number + 1")
+            raise SettingsError(
+                f"capacity must be 1..{1 << 22}, was {capacity}: it is the highest instrument number + 1"
+            )
         bits = max(4, (2 * capacity - 1).bit_length())
         self._numbers: dict[str, int] = {}
         self.state = SymbolState(
-            np.full(1 << bits, -1, np.int32), np.zeros((capacity, ROW_COLUMNS), np.int64), np.array([64 - bits], np.int64)
+            np.full(1 << bits, -1, np.int32),
+            np.zeros((capacity, ROW_COLUMNS), np.int64),
+            np.array([64 - bits], np.int64),
         )
 
     def add(self, symbol: str, instrument: int, price_scale: int = 2, multiplier: int = 1) -> None:

@@ -18,7 +18,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from market.jit import JIT_ENABLED, kernel
+from fix.codec.lean import kernel
+from market.jit import JIT_ENABLED
 
 CHECKED = bool(numba.config.BOUNDSCHECK)
 BLOCK_BYTES = 64
@@ -250,7 +251,7 @@ def hex8(word: Any) -> int:
     if (value & _HIGH_NIBBLES) != _0 or (value + _ZEROS + (above9 << _3) - above9) != word:
         return -1
     pairs = ((value & _NIBBLE_PAIRS) << _4) | ((value >> _8) & _NIBBLE_PAIRS)
-    high = ((pairs & _255) << np.uint64(24)) | ((pairs & np.uint64(0xFF0000)))
+    high = ((pairs & _255) << np.uint64(24)) | (pairs & np.uint64(0xFF0000))
     low = ((pairs >> np.uint64(24)) & np.uint64(0xFF00)) | (pairs >> _48)
     return np.int64(high | low)
 

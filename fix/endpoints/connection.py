@@ -131,6 +131,16 @@ class Connection(asyncio.BufferedProtocol):
         if sent < len(data):
             transport.write(data[sent:] if sent else data)
 
+    def pause(self) -> None:
+        """Receive nothing until :meth:`resume`: what is here must be taken first."""
+        if not self.dead and self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Receive again."""
+        if not self.dead and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def close(self) -> None:
         """Close once what was written is sent, or after two seconds. The consumer is not told."""
         self.dead = True

@@ -5,7 +5,7 @@ not stored, and everything that would be acted upon late (settings.stale_types: 
 requests) become a SequenceReset-GapFill; neighbours share one.
 """
 
-from fix.messages import ADMIN_TYPES, HEADER_TAGS, SOH, Field, build, join_fields, split_fields, utc_timestamp
+from fix.messages import ADMIN_TYPES, HEADER_TAGS, SOH, build, checksum, utc_timestamp
 from fix.session.settings import SessionSettings
 from fix.store import MessageStore
 
@@ -17,25 +17,35 @@ def stored_msg_type(raw: bytes) -> str:
 
 
 def as_poss_dup(raw: bytes, now_ns: int) -> bytes:
-    """``raw`` as it is sent again: PossDupFlag=Y, OrigSendingTime, a new SendingTime; body untouched."""
-    header: list[Field] = [(43, "Y")]
-    body: list[Field] = []
-    begin_string = msg_type = b""
-    for tag, value in split_fields(raw):
-        if tag == 8:
-            begin_string = value
-        elif tag == 35:
+    """``raw`` as it is sent again: PossDupFlag=Y, OrigSendingTime, a new SendingTime; body untouched.
+
+    Only the header is taken apart: a resend of thousands must not hold the loop.
+    """
+    position = raw.index(SOH) + 1
+    begin_string = raw[:position]
+    position = raw.index(SOH, position) + 1
+    header: list[tuple[int, bytes]] = [(43, b"Y")]
+    msg_type = b""
+    while True:
+        equals = raw.index(b"=", position)
+        tag = int(raw[position:equals])
+        if tag not in HEADER_TAGS:
+            break
+        end = raw.index(SOH, equals)
+        value = raw[equals + 1 : end]
+        if tag == 35:
             msg_type = value
         elif tag == 52:
-            header += [(52, utc_timestamp(now_ns)), (122, value)]
-        elif tag in (9, 10, 43, 122):
-            continue
-        elif tag in HEADER_TAGS:
+            # After a clock was set back: an OrigSendingTime above SendingTime would log us out.
+            header += [(52, max(utc_timestamp(now_ns), value)), (122, value)]
+        elif tag not in (43, 122):
             header.append((tag, value))
-        else:
-            body.append((tag, value))
-    header.sort(key=lambda field: field[0])
-    return join_fields(begin_string.decode("latin-1"), [(35, msg_type), *header, *body])
+        position = end + 1
+    header.sort()
+    fields = b"".join([b"%d=%b\x01" % field for field in header])
+    body = b"35=%b\x01%b%b" % (msg_type, fields, raw[position:-7])
+    head = b"%b9=%d\x01" % (begin_string, len(body))
+    return b"%b%b10=%03d\x01" % (head, body, (checksum(head) + checksum(body)) & 0xFF)
 
 
 def gap_fill(settings: SessionSettings, seq: int, new_seq: int, now_ns: int) -> bytes:

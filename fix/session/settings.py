@@ -48,8 +48,8 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     logout_timeout_s: float = 2.0
     #: A gap that shows no progress for this long is asked for again.
     resend_timeout_s: float = 10.0
-    #: Messages of a resend made in one turn: 200 cost about 1.5 ms.
-    resend_chunk: int = 200
+    #: Messages of a resend made in one turn of the loop, at about 8 us each.
+    resend_chunk: int = 100
     #: Messages held while a gap is open. Beyond it they are dropped and asked for again.
     max_held_messages: int = 100_000
     #: Whether the venue cancels our orders when the session goes down. Carried for the

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from fix.codec import NO_INSTRUMENT
+from fix.codec.link import MAX_MD_REQ_ID_BYTES
 from fix.messages import Message, parse, utc_timestamp
 from market.enums import OrderAction
 from simulator.matching import REASON_TEXT, CxlRejReason, OrdRejReason
@@ -127,6 +128,10 @@ class Application:
         if kind not in tuple(SubscriptionRequest):
             self._refuse_data(client, request, _UNSUPPORTED_SUBSCRIPTION, f"SubscriptionRequestType(263) was {kind}")
             return
+        if not 1 <= len(request) <= MAX_MD_REQ_ID_BYTES or not request.isascii() or not request.isprintable():
+            text = f"MDReqID(262) must be 1..{MAX_MD_REQ_ID_BYTES} printable ASCII characters"
+            self._reject(client, message, BusinessReject.FIELD_MISSING, text)
+            return
         if update not in ("0", "1"):
             self._refuse_data(client, request, _UNSUPPORTED_UPDATE, f"MDUpdateType(265) must be 0 or 1, was {update}")
             return
@@ -143,6 +148,7 @@ class Application:
         if kind == SubscriptionRequest.SUBSCRIBE:
             subscription.wanted[books] = 1
         subscription.first[books] = 1
+        subscription.request_of[books] = subscription.number_of(request)
         subscription.pending[books] = 1
         subscription.pending_count = int(subscription.pending.sum())
         self._desk.serve_subscribers()

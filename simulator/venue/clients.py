@@ -71,12 +71,19 @@ class Client:
     """One counterparty: settings, participant number, FIX session, market data subscription."""
 
     def __init__(
-        self, settings: ClientSettings, owner: int, session: FixSession, store: MessageStore, books: int
+        self,
+        settings: ClientSettings,
+        owner: int,
+        session: FixSession,
+        store: MessageStore,
+        hot: CodecHotPath,
+        books: int,
     ) -> None:
         self.settings = settings
         self.owner = owner
         self.session = session
         self.store = store
+        self.hot = hot
         self.subscription = Subscription(books)
         self.was_logged_on = False
 
@@ -96,4 +103,5 @@ def open_client(
     store = MessageStore(venue.directory / "sessions" / settings.name)
     hot = VenueHotPath(settings.begin_string, venue.comp_id, client.comp_id, symbols, Role.ACCEPTOR, owner)
     hot.link.set_reason_texts(REASON_TEXT)
-    return Client(client, owner, FixSession(settings, store, handler, hot=hot, index=owner), store, books)
+    session = FixSession(settings, store, handler, hot=hot, index=owner)
+    return Client(client, owner, session, store, hot, books)

@@ -97,6 +97,14 @@ class Subscription:
         self.first = np.zeros(books, np.uint8)  # the next one is a snapshot whatever was asked for
         self.pending = np.zeros(books, np.uint8)
         self.pending_count = 0
+        self.request_of = np.zeros(books, np.int32)  # index into request_ids
+        self.request_ids: list[str] = []  # MDReqID(262), each once
+
+    def number_of(self, request_id: str) -> int:
+        """Index of a MDReqID in ``request_ids``."""
+        if request_id not in self.request_ids:
+            self.request_ids.append(request_id)
+        return self.request_ids.index(request_id)
 
     @property
     def active(self) -> bool:
@@ -107,6 +115,7 @@ class Subscription:
         """Forget everything: subscriptions end with the connection."""
         self.wanted[:] = self.incremental[:] = self.first[:] = self.pending[:] = 0
         self.pending_count = 0
+        self.request_ids.clear()
 
 
 class MarketDataPublisher:
@@ -172,6 +181,14 @@ class MarketDataPublisher:
         self._publish(self._all[self._refresh_at : self._refresh_at + count], count, market_ns, wall_ns)
         self._refresh_at = (self._refresh_at + count) % books
         self.ring.wake_readers()
+
+    def warm_up(self, out: FrameBuffer) -> None:
+        """Load or compile the kernels, without effect."""
+        nobody = Subscription(len(self._all))
+        self._publish(self._all, 0, 0, 0)
+        mark_changed(self._all, 0, nobody.wanted, nobody.pending)
+        collect_pending(nobody.pending, self.quotes.words, out.words)
+        ring_publish_many(self.ring.words, out.words, 0)
 
     def _publish(self, books: npt.NDArray[np.int64], count: int, market_ns: int, wall_ns: int) -> None:
         publish_tops(

@@ -153,16 +153,46 @@ class Venue:
     # ---------------------------------------------------------------- life
 
     async def start(self) -> None:
-        """Settle what earlier runs left open, then listen."""
+        """Compile what is not cached, settle what earlier runs left open, then listen."""
+        self._warm_up()
         loop = asyncio.get_running_loop()
         self._timer = DueTimer(loop, self.pump)
         self._recover()
-        self.acceptor = Acceptor([client.session for client in self.clients], self.settings.host, self.settings.port)
+        sessions = [client.session for client in self.clients]
+        self.acceptor = Acceptor(sessions, self.settings.host, self.settings.port, on_drop=self._dropped)
         await self.acceptor.start()
         log.info(
             "venue is listening", venue=self.settings.name, port=self.port, run=self.log.run,
             instruments=self.core.books, clients=[client.settings.comp_id for client in self.clients],
         )  # fmt: skip
+
+    def _warm_up(self) -> None:
+        """Load or compile every kernel of the order path, by calls that do nothing.
+
+        Otherwise the first client's first order would wait for a compiler.
+        """
+        orders, reports, now_ns = self._arriving, self._due_reports, time.monotonic_ns()
+        claim_commands(orders.rows, 0, 0, FIRST_CLIENT)
+        DelayLine(slots=2).push(orders.words, self._no_refs, 1, now_ns)
+        self._inbound.pop(orders.words, self._due_refs, now_ns)
+        route_commands(orders.rows, orders.words, 0, self.book_of_instrument, orders.words, orders.rows)
+        self.core.apply(orders.rows, 0, 0, now_ns, now_ns)
+        self.core.settle(0, 1)
+        self.log.append(reports.frames, 0)
+        grouped = self._grouped
+        group_by_session(
+            reports.rows, reports.words, self._due_refs, 0, self.core.books, self._starts, grouped.words,
+            self._grouped_refs,
+        )  # fmt: skip
+        is_cold(grouped.rows, 0, self.core.books)
+        self.publisher.warm_up(self._quotes_out)
+        self.publisher.publish(self.now_ns(), time.time_ns())
+        for client in self.clients[:1]:
+            hot = client.hot
+            hot.decode(np.zeros(64, np.uint8), 0, 0, 1, now_ns)
+            hot.decode_one(b"")
+            hot.encode_executions(grouped.rows, 0, 0, 1, now_ns)
+            hot.encode_quotes(self._quotes_out.rows, 0, 0, 1, now_ns)
 
     @property
     def port(self) -> int:
@@ -252,6 +282,9 @@ class Venue:
             name = self._client_of[session.index].settings.comp_id
             log.warning("sequence numbers reset", venue=self.settings.name, client=name, by_peer=event.by_peer)
 
+    def _dropped(self, reason: str) -> None:
+        log.warning("connection dropped", venue=self.settings.name, reason=reason)
+
     def on_failure(self, session: FixSession, error: BaseException) -> None:
         """A handler failed: the venue's state can no longer be trusted to match its log."""
         log.error("session failed", venue=self.settings.name, session=session.settings.name, exc_info=error)
@@ -326,7 +359,7 @@ class Venue:
         self._busy = True
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see above: it stops the venue first
             self._fatal(error)
         finally:
             self._busy = False
@@ -452,20 +485,21 @@ class Venue:
         books = rows["instrument"]
         by_increment = (subscription.incremental[books] != 0) & (subscription.first[books] == 0)
         subscription.first[books] = 0
-        if not by_increment.any():
-            client.session.send_quotes(self._quotes_out.rows, count)
-            return
-        whole = np.ascontiguousarray(rows[~by_increment])
-        if len(whole):
-            client.session.send_quotes(records.as_layout(whole.view(np.uint8), records.QUOTE), len(whole))
-        for row in rows[by_increment]:
-            client.session.send("X", self._increments(row))
+        requests = subscription.request_of[books]
+        for number in np.unique(requests):
+            request_id = subscription.request_ids[number]
+            whole = np.ascontiguousarray(rows[~by_increment & (requests == number)])
+            if len(whole):
+                client.hot.link.set_md_req_id(request_id)
+                client.session.send_quotes(records.as_layout(whole.view(np.uint8), records.QUOTE), len(whole))
+            for row in rows[by_increment & (requests == number)]:
+                client.session.send("X", self._increments(row, request_id))
 
-    def _increments(self, row: Any) -> list[tuple[int, str | bytes | int]]:
+    def _increments(self, row: Any, request_id: str) -> list[tuple[int, str | bytes | int]]:
         """Body of a MarketDataIncrementalRefresh that replaces the best bid and offer of one book."""
         symbol = self.symbols.symbol(int(row["instrument"]))
         scale = int(self.instruments[int(row["instrument"])]["price_scale"])
-        fields: list[tuple[int, str | bytes | int]] = [(268, 2)]
+        fields: list[tuple[int, str | bytes | int]] = [(262, request_id), (268, 2)]
         for entry_type, side in (("0", "bid"), ("1", "ask")):
             quantity = int(row[f"{side}_qty"])
             fields += [(279, "1" if quantity else "2"), (269, entry_type), (55, symbol)]

@@ -322,6 +322,26 @@ async def test_client_killed_and_restarted_resumes(world: World) -> None:
     await world.venue_handler.until(lambda: len(world.venue_handler.frames) == 4)
 
 
+@pytest.mark.parametrize("side", ["client", "venue"])
+async def test_side_that_lost_its_memory_is_met_by_a_reset(tmp_path: Path, side: str) -> None:
+    world = await World(tmp_path, recover_by_reset=True).open()
+    world.client.send_orders(new_orders(5), 5)
+    await world.venue_handler.until(lambda: len(world.venue_handler.frames) == 5)
+    world.venue.send_executions(reports(5), 5)
+    await world.client_handler.until(lambda: len(world.client_handler.frames) == 5)
+    await (world.crash_client() if side == "client" else world.crash_venue())
+    getattr(world, side).store.reset()  # its directory was lost
+    await (world.open_client() if side == "client" else world.open_venue())
+    await world.client_handler.until(lambda: any(isinstance(e, SequencesReset) for e in world.client_handler.events))
+    await world.both(State.LOGGED_ON)
+    await world.client_handler.until(lambda: world.client.steady)
+    assert world.client.send_orders(new_orders(1, 6), 1) == 2
+    await world.venue_handler.until(
+        lambda: 6 in [int(row) for row in world.venue_handler.rows(records.ORDER)["cl_ord_id"]]
+    )
+    await world.close()
+
+
 async def test_handler_that_raises_gets_the_message_again(world: World) -> None:
     world.venue_handler.fail_on = "V"
     world.client.send("V", [(262, "a")])
@@ -466,6 +486,37 @@ async def test_half_a_message_at_the_cut_is_forgotten(venue_only: World) -> None
     async with Raw(venue_only.port) as raw:
         raw.writer.write(raw.logon(2) + raw.say("1", 3, [(112, "X")]))
         assert await raw.read(2) == ["A", "0"]
+
+
+async def test_peer_that_reads_late_gets_every_byte_in_order(venue_only: World) -> None:
+    """More than the kernel's buffers hold: part is written at once, the rest waits in the transport."""
+    async with Raw(venue_only.port) as raw:
+        raw.writer.write(raw.logon())
+        await venue_only.venue.wait_state(State.LOGGED_ON)
+        for start in range(1, 50_001, 500):
+            venue_only.venue.send_executions(reports(500, start), 500)
+        assert venue_only.venue.backlog_bytes > 0
+        venue_only.venue.send("y", [(320, "last")])
+        data = b""
+        async with asyncio.timeout(60):
+            while b"320=last" not in data[-4096:]:
+                data += await raw.reader.read(1 << 20)
+        numbers = [int(part[: part.index(b"\x01")]) for part in data.split(b"\x0134=")[1:]]
+        assert numbers == list(range(1, 50_003))
+
+
+async def test_peer_that_does_not_read_is_cut_off(venue_only: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fix.endpoints.session.MAX_BACKLOG_BYTES", 1 << 20)
+    async with Raw(venue_only.port) as raw:
+        raw.writer.write(raw.logon())
+        await venue_only.venue.wait_state(State.LOGGED_ON)
+        raw.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        for start in range(1, 100_001, 500):
+            venue_only.venue.send_executions(reports(500, start), 500)
+            if not venue_only.venue.connected:
+                break
+        assert "reads too slowly" in venue_only.venue.last_reason
+    assert venue_only.venue.next_out > start, "what came after is stored for the next logon"
 
 
 async def test_order_behind_a_gap_waits_and_comes_in_order(venue_only: World) -> None:

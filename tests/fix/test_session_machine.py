@@ -324,6 +324,14 @@ def test_resend_request_is_answered_even_beyond_a_gap(venue: Side, peer: Scripte
     assert venue.machine.next_in == 6 and venue.machine.steady
 
 
+def test_resend_after_the_clock_was_set_back_is_not_sent_before_its_original(venue: Side, peer: ScriptedPeer) -> None:
+    venue.machine.send("8", [(37, "1")], START_NS)
+    venue.output()
+    peer.now_ns -= 60 * SECOND_NS
+    (answer,) = peer.say("2", 2, [(7, 2), (16, 0)])
+    assert answer.get(52) == answer.get(122) == utc_timestamp(START_NS)
+
+
 def test_long_resend_goes_out_in_parts_and_new_messages_keep_their_numbers(tmp_path: Path) -> None:
     venue = Side(tmp_path, acceptor_settings(resend_chunk=10))
     peer = ScriptedPeer(venue)

@@ -153,7 +153,8 @@ async def test_repeated_order_is_refused_not_executed(room):
     trader = await room.trader("ALICE").log_on()
     symbol = bytes(room.instruments[0]["symbol"]).decode()
     fields = [(35, "D"), (34, 5), (43, "Y"), (49, "ALICE"), (52, "20151224-15:00:00.000"), (56, "OPT")]
-    raw = join_fields("FIX.4.4", [*fields, (11, f"{1:016X}"), (55, symbol), (54, "1"), (38, 5), (40, "2"), (44, "1.00")])
+    fields += [(11, f"{1:016X}"), (55, symbol), (54, "1"), (38, 5), (40, "2"), (44, "1.00")]
+    raw = join_fields("FIX.4.4", fields)
     session = room.venue.clients[0].session
     assert session.hot.decode_one(raw) == 0
     room.venue.on_message(session, "D", raw, True)
