@@ -475,6 +475,8 @@ class Daemon:
             self.journal.close()
             self.loop.inbox.close()
             self.loop.outbox.close()
+        for gateway in self.gateways:
+            gateway.close()
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

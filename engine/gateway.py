@@ -155,6 +155,9 @@ class Gateway:
         record_orders(self._latencies.histograms[Stage.TICK_TO_ORDER], self._latencies.sent_ns, rows, count, now)
 
     async def stop(self) -> None:
-        """Log out, close, close the store."""
+        """Log out and stay away."""
         await self.initiator.stop("shutting down")
+
+    def close(self) -> None:
+        """Close the store; the session's numbers are gone with it."""
         self._store.close()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from engine import snapshot
 from engine.errors import JournalError, ReplayMismatch
-from engine.handle import Handle, in_cells, out_cells, scalars
+from engine.handle import make_handle, Handle, in_cells, out_cells, scalars
 from engine.journal import read_journal, segments
 from engine.state import W_OUT, Engine, make_engine
 from engine.step.dispatch import step
@@ -88,6 +88,7 @@ def replay_into(engine: Handle, directory: Path, first_seq: int = 0) -> ReplayRe
     A run that died between an input and its outputs leaves outputs owed at the very end: those
     were never sent, and are not a mismatch.
     """
+    handle = make_handle(engine)
     tally = np.zeros(3, np.int64)
     total = 0
     for raw in read_journal(directory):
@@ -95,7 +96,7 @@ def replay_into(engine: Handle, directory: Path, first_seq: int = 0) -> ReplayRe
         skip = int(np.searchsorted(headers["jseq"], np.uint64(first_seq))) if len(raw) else 0
         part = raw[skip:]
         cells = part.view(np.int64)
-        bad = replay_frames(engine, cells, np.ascontiguousarray(headers["kind"][skip:]), tally)
+        bad = replay_frames(handle, cells, np.ascontiguousarray(headers["kind"][skip:]), tally)
         total += len(part)
         if bad >= 0:
             text = _describe(part, int(bad), engine, int(tally[2]))

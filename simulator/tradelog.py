@@ -43,6 +43,7 @@ _LIVE_STATUS = (
     int(OrdStatus.PENDING_NEW),
     int(OrdStatus.SUSPENDED),
 )
+PARTICIPANTS_FILE = "participants.json"  #: beside the log: CompID to participant number
 _CASH_SCALE = 4  # cash is counted in 1/10000 of the currency
 _READABLE_KINDS = (FrameKind.INSTRUMENT, FrameKind.RUN_START, FrameKind.EXECUTION, FrameKind.CANCEL_REJECT)
 
@@ -161,6 +162,24 @@ def read_trades(path: Path) -> Any:
     """EXECUTION rows of all trades in the log, both sides of each, in file order."""
     executions = read_log(path).executions
     return executions[_is_trade(executions)]
+
+
+def participant_numbers(log_path: Path) -> dict[str, int]:
+    """Participant number of each CompID that the venue of this log has ever known; empty before its first start.
+
+    Raises
+    ------
+    VenueStateError
+        The file beside the log is not what the venue wrote.
+    """
+    path = log_path.with_name(PARTICIPANTS_FILE)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+    except FileNotFoundError:
+        return {}
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        text = f"{path}: must be a JSON object of CompID: number ({error}); restore or remove it"
+        raise VenueStateError(text) from error
 
 
 def positions_and_cash(path: Path, owner: int) -> AccountCount:

@@ -14,8 +14,9 @@ from fix.endpoints import CodecHotPath, FixSession, SessionHandler
 from fix.session import Role, SessionSettings
 from fix.store import MessageStore
 from market import records
-from simulator.errors import VenueSettingsError, VenueStateError
+from simulator.errors import VenueSettingsError
 from simulator.matching import REASON_TEXT
+from simulator.tradelog import PARTICIPANTS_FILE, participant_numbers
 from simulator.venue.publisher import Subscription
 from simulator.venue.settings import FIRST_CLIENT, LAST_CLIENT, ClientSettings, VenueSettings
 
@@ -26,15 +27,9 @@ STALE_TYPES = ("W", "X", "Y")
 class Participants:
     """CompID to participant number, kept in a file; numbers are given once and never reused."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.numbers: dict[str, int] = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
-        except FileNotFoundError:
-            self.numbers = {}
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            text = f"{path}: must be a JSON object of CompID: number ({error}); restore or remove it"
-            raise VenueStateError(text) from error
+    def __init__(self, log_path: Path) -> None:
+        self.path = log_path.with_name(PARTICIPANTS_FILE)
+        self.numbers = participant_numbers(log_path)
 
     def number_of(self, comp_id: str) -> int:
         """The participant number of ``comp_id``; a new one is on disk before it is returned."""

@@ -119,7 +119,7 @@ class Venue:
         self.acceptor: Acceptor | None = None
 
     def _open_clients(self) -> list[Client]:
-        participants = Participants(self.settings.directory / "participants.json")
+        participants = Participants(self.log.path)
         clients = []
         for client in self.settings.clients:
             owner = participants.number_of(client.comp_id)

@@ -16,10 +16,12 @@ from simulator.tradelog import (
     audit_trades,
     count_account,
     open_orders,
+    participant_numbers,
     positions_and_cash,
     read_log,
     read_trades,
 )
+from simulator.venue.clients import Participants
 
 CLIENT, MAKER = 16, 1
 OPTION, STOCK = 0, 1
@@ -201,6 +203,21 @@ def test_audit_finds_one_sided_unequal_and_self_trades(tmp_path):
     findings = audit_trades(read_back(tmp_path / "bad.log", reports))
     found = [finding.split(":")[0] for finding in findings]
     assert found == ["match 2", "match 3", "match 4", "exec_id 0000000000000002 occurs 2 times"]
+
+
+def test_a_participant_keeps_its_number_whatever_the_configuration_lists_first(tmp_path):
+    path = tmp_path / "trades.log"
+    first = Participants(path)
+    assert [first.number_of("ALICE"), first.number_of("BOB")] == [16, 17]
+    again = Participants(path)
+    assert [again.number_of("CAROL"), again.number_of("BOB"), again.number_of("ALICE")] == [18, 17, 16]
+    assert participant_numbers(path) == {"ALICE": 16, "BOB": 17, "CAROL": 18}
+
+
+def test_unreadable_participants_are_named_not_renumbered(tmp_path):
+    (tmp_path / "participants.json").write_text('{"ALICE": "x"}')
+    with pytest.raises(VenueStateError, match=r"participants\.json"):
+        Participants(tmp_path / "trades.log")
 
 
 def read_back(path, reports):

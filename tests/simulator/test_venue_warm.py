@@ -52,7 +52,9 @@ async def main(directory):
 def test_first_order_of_a_started_venue_compiles_nothing(tmp_path):
     if not JIT_ENABLED:
         return  # nothing is ever compiled
-    code = f"import asyncio, pathlib; from tests.simulator.test_venue_warm import main; asyncio.run(main(pathlib.Path({str(tmp_path)!r})))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    code = "import asyncio, pathlib, sys; from tests.simulator.test_venue_warm import main; "
+    code += "asyncio.run(main(pathlib.Path(sys.argv[1])))"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "CHECKED" in done.stdout, done.stderr
     assert [line for line in done.stdout.splitlines() if line.startswith("LATE")] == []
