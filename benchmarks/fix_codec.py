@@ -51,7 +51,8 @@ def execution_rows(count: int) -> Any:
     for name, value in (
         ("kind", FrameKind.EXECUTION), ("instrument", 7), ("side", Side.BUY), ("exec_type", ExecType.TRADE),
         ("ord_status", OrdStatus.PARTIALLY_FILLED), ("cl_ord_id", 0x0001_00000002_0003), ("order_id", 0xAB),
-        ("price_ticks", 1250), ("last_ticks", 1245), ("last_qty", 3), ("order_qty", 10), ("leaves_qty", 7), ("cum_qty", 3),
+        ("price_ticks", 1250), ("last_ticks", 1245), ("last_qty", 3), ("order_qty", 10), ("leaves_qty", 7), ("cum_qty",
+         3),
     ):  # fmt: skip
         rows[name] = value
     rows["exec_id"] = np.arange(1, count + 1)
@@ -74,8 +75,10 @@ def simplefix_order(seq: int) -> bytes:
     """The same NewOrderSingle by simplefix."""
     message = simplefix.FixMessage()
     for tag, value in (
-        (8, "FIX.4.4"), (35, "D"), (49, "AXIOM"), (56, "OPT"), (34, seq), (52, "20260102-13:45:12.123"), (11, f"{seq:016X}"),
-        (55, SYMBOL), (54, "1"), (38, 10), (40, "2"), (44, "12.45"), (59, "0"), (21, "1"), (60, "20260102-13:45:12.123"),
+        (8, "FIX.4.4"), (35, "D"), (49, "AXIOM"), (56, "OPT"), (34, seq), (52, "20260102-13:45:12.123"), (11,
+         f"{seq:016X}"),
+        (55, SYMBOL), (54, "1"), (38, 10), (40, "2"), (44, "12.45"), (59, "0"), (21, "1"), (60,
+         "20260102-13:45:12.123"),
     ):  # fmt: skip
         message.append_pair(tag, value)
     return bytes(message.encode())
@@ -129,7 +132,6 @@ def measure_parse(client: HotLink, venue: HotLink, symbols: SymbolTable) -> None
         text = one.decode()
         rows.append(("quickfix.Message(text)", best_ns(lambda: quickfix.Message(text, False), 1, 500)))
     table(f"Parse and check an ExecutionReport of {len(one)} bytes", rows)
-    del client, venue
 
 
 def measure_encode(client: HotLink, symbols: SymbolTable) -> None:

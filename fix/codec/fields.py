@@ -99,6 +99,11 @@ class Slot(IntEnum):
     QUOTE_CONDITION = 42  # 276
 
 
+def slot_bits(*slots: Slot) -> np.uint64:
+    """Set of slots as the word that ``index_fields`` gives for what it has seen."""
+    return np.uint64(sum(1 << int(slot) for slot in slots))
+
+
 FIRST_BODY_SLOT = int(Slot.CL_ORD_ID)
 FIRST_ENTRY_SLOT = int(Slot.MD_ENTRY_TYPE)
 SLOTS = 64  # a set of slots fits one word

@@ -61,7 +61,7 @@ _BYTE_0 = np.uint64(0x30)
 @kernel
 def _prefix_differs(words: Any, text: Any, buf: Any, start: int, count: int) -> bool:
     """Whether the first ``count`` bytes are no beginning of a message of this version."""
-    for k in range(min(count, words[PREFIX_BYTES])):
+    for k in range(min(count, words[PREFIX_BYTES])):  # noqa: SIM110  any() of a generator is no kernel
         if buf[start + k] != text[PREFIX_TEXT + k]:
             return True
     return False

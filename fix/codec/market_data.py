@@ -16,13 +16,13 @@ from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, SESSION, SOH_AT, VALUE_AT, VALUE_SIZE
 from fix.codec.reports import has, missing_field
 from fix.codec.symbols import NO_INSTRUMENT, PRICE_SCALE, find_symbol
-from fix.codec.values import BAD_PRICE, price_value, qty_value, uint_value
+from fix.codec.values import price_value, qty_value, uint_value
 from market.enums import FrameKind, TradingStatus
 
 TYPE_SNAPSHOT, TYPE_INCREMENTAL = np.int64(ord("W")), np.int64(ord("X"))
 
 _GROUP = np.int64(-HandOver.GROUP)
-_OUT_FULL = 0
+_OUT_FULL = np.int64(0)
 _QUOTE = np.int64(FrameKind.QUOTE)
 _OPEN, _HALTED, _UNKNOWN = np.int64(TradingStatus.OPEN), np.int64(TradingStatus.HALTED), np.int64(TradingStatus.UNKNOWN)
 _SYMBOL, _NO_MD_ENTRIES = np.int64(Slot.SYMBOL), np.int64(Slot.NO_MD_ENTRIES)
@@ -37,7 +37,8 @@ _FIRST_ENTRY = _MD_ENTRY_TYPE
 _BID, _OFFER, _TRADE = 48, 49, 50  # MDEntryType(269)
 _DELETE = 50  # MDUpdateAction(279)
 _CLOSED = 66  # QuoteCondition(276)=B
-_BOTH_SIDES = 3
+# Tally of a symbol's entries: bids, plus offers << 16; a message has fewer fields than that.
+_A_BID, _AN_OFFER, _BAD = np.array([1, 1 << 16, -1], np.int64)
 _0 = np.uint64(0)
 _1 = np.uint64(1)
 
@@ -127,112 +128,123 @@ def _put_level(kind: int, level: int, price: int, qty: int, rows: Any, i: int) -
 
 
 @kernel
-def _apply_entry(words: Any, buf: Any, seen: Any, scale: int, bids: int, offers: int, rows: Any, i: int) -> int:
-    """Take one entry into ``rows[i]``: 1 a bid, 2 an offer, 0 neither, -1 unreadable.
-
-    ``bids`` and ``offers`` of this symbol came before it.
-    """
-    if words[VALUE_SIZE + _MD_ENTRY_TYPE] != 1 or not has(seen, _MD_ENTRY_TYPE):
-        return -1
+def _apply_entry(words: Any, buf: Any, seen: Any, scale: int, tally: int, rows: Any, i: int) -> int:
+    """Take one entry into ``rows[i]``; the new tally, or ``_BAD`` where the entry is unreadable."""
+    if not has(seen, _MD_ENTRY_TYPE) or words[VALUE_SIZE + _MD_ENTRY_TYPE] != 1:
+        return _BAD
     kind = np.int64(buf[words[VALUE_AT + _MD_ENTRY_TYPE]])
     if kind != _BID and kind != _OFFER and kind != _TRADE:
-        return 0
+        return tally
     price = np.int64(0)
     qty = np.int64(0)
     if has(seen, _MD_ENTRY_PX):
         price = price_value(buf, words[VALUE_AT + _MD_ENTRY_PX], words[VALUE_SIZE + _MD_ENTRY_PX], scale)
     if has(seen, _MD_ENTRY_SIZE):
         qty = qty_value(buf, words[VALUE_AT + _MD_ENTRY_SIZE], words[VALUE_SIZE + _MD_ENTRY_SIZE])
-    if price == BAD_PRICE or price < 0 or qty < 0:
-        return -1
+    if price < 0 or qty < 0:
+        return _BAD
     if kind == _TRADE:
         rows[i].last_ticks = price
-        return 0
+        return tally
     if has(seen, _QUOTE_CONDITION) and buf[words[VALUE_AT + _QUOTE_CONDITION]] == _CLOSED:
         rows[i].status = _HALTED
     if has(seen, _MD_UPDATE_ACTION) and buf[words[VALUE_AT + _MD_UPDATE_ACTION]] == _DELETE:
         qty = np.int64(0)
-    level = _level(words, buf, seen, (bids if kind == _BID else offers) + 1)
+    level = _level(words, buf, seen, 1 + (tally % _AN_OFFER if kind == _BID else tally // _AN_OFFER))
     if level < 0 or (qty > 0 and price == 0):
-        return -1
+        return _BAD
     _put_level(kind, level, price if qty > 0 else np.int64(0), qty, rows, i)
-    return 1 if kind == _BID else 2
+    return tally + (_A_BID if kind == _BID else _AN_OFFER)
 
 
 @kernel
-def decode_market_data(
-    words: Any, symbols: Any, buf: Any, seen: Any, field: int, fields: int, incremental: bool, msg_seq: int,
-    sending_ns: int, now_ns: int, rows: Any, first_row: int,
-) -> int:  # fmt: skip
-    """Entries from field number ``field`` on to QUOTE rows: their count, 0 (no room), or -HandOver.
+def _take_entry(words: Any, symbols: Any, buf: Any, seen: Any, instrument: int, tally: int, rows: Any, i: int) -> int:
+    """One entry of the symbol in hand; an unreadable one makes its whole quote unknown and empty."""
+    if instrument < 0 or tally == _BAD:
+        return _BAD
+    tally = _apply_entry(words, buf, seen, symbols.rows[instrument, PRICE_SCALE], tally, rows, i)
+    if tally == _BAD:
+        _empty_quote(rows, i)
+        rows[i].status = _UNKNOWN
+    return tally
 
-    What cannot be read of a symbol makes its frame status UNKNOWN with empty levels.
-    """
-    if not has(seen, _NO_MD_ENTRIES) or (not incremental and not has(seen, _SYMBOL)):
+
+@kernel
+def _stated_entries(words: Any, buf: Any) -> int:
+    return uint_value(buf, words[VALUE_AT + _NO_MD_ENTRIES], words[VALUE_SIZE + _NO_MD_ENTRIES])
+
+
+@kernel
+def decode_snapshot(
+    words: Any, symbols: Any, buf: Any, seen: Any, field: int, fields: int, msg_seq: int, sending_ns: int, now_ns: int,
+    rows: Any, i: int,
+) -> int:  # fmt: skip
+    """Entries from field number ``field`` on to ``rows[i]`` (QUOTE): 1, or -HandOver."""
+    if not has(seen, _NO_MD_ENTRIES) or not has(seen, _SYMBOL):
         return missing_field(words, seen)
-    entries = uint_value(buf, words[VALUE_AT + _NO_MD_ENTRIES], words[VALUE_SIZE + _NO_MD_ENTRIES])
-    delimiter = _MD_UPDATE_ACTION if incremental else _MD_ENTRY_TYPE
-    i = first_row - 1
-    instrument = np.int64(-1)
-    sides = _BOTH_SIDES
-    bids = np.int64(0)
-    offers = np.int64(0)
-    good = True
-    if not incremental:
-        if first_row >= rows.shape[0]:
-            return _OUT_FULL
-        i = first_row
-        instrument = np.int64(find_symbol(symbols, buf, words[VALUE_AT + _SYMBOL], words[VALUE_SIZE + _SYMBOL]))
-        _begin_quote(words, instrument, msg_seq, sending_ns, now_ns, rows, i)
-    symbol_at = np.int64(-1)
-    taken = 0
+    stated = _stated_entries(words, buf)
+    instrument = find_symbol(symbols, buf, words[VALUE_AT + _SYMBOL], words[VALUE_SIZE + _SYMBOL])
+    _begin_quote(words, instrument, msg_seq, sending_ns, now_ns, rows, i)
+    tally = np.int64(0)
+    entries = 0
     while field < fields:
-        field, entry = _read_entry(words, buf, field, fields, delimiter)
+        field, entry = _read_entry(words, buf, field, fields, _MD_ENTRY_TYPE)
+        if field < 0 or has(entry, _SYMBOL):
+            return _GROUP
+        entries += 1
+        tally = _take_entry(words, symbols, buf, entry, instrument, tally, rows, i)
+    return 1 if entries == stated else _GROUP
+
+
+@kernel
+def decode_incremental(
+    words: Any, symbols: Any, buf: Any, seen: Any, field: int, fields: int, msg_seq: int, sending_ns: int, now_ns: int,
+    rows: Any, first_row: int,
+) -> int:  # fmt: skip
+    """Entries from field number ``field`` on to QUOTE rows, one a symbol: count, 0 (no room), or -HandOver."""
+    if not has(seen, _NO_MD_ENTRIES):
+        return missing_field(words, seen)
+    stated = _stated_entries(words, buf)
+    i = np.int64(first_row) - 1
+    instrument = np.int64(-1)
+    symbol_at = np.int64(-1)
+    tally = _BAD
+    entries = 0
+    while field < fields:
+        field, entry = _read_entry(words, buf, field, fields, _MD_UPDATE_ACTION)
         if field < 0:
             return _GROUP
-        if has(entry, _SYMBOL):
-            if not incremental:
-                return _GROUP
-            at = words[VALUE_AT + _SYMBOL]
-            size = words[VALUE_SIZE + _SYMBOL]
-            if symbol_at < 0 or not _same_value(buf, at, buf, symbol_at, size):
-                if i >= first_row and sides != _BOTH_SIDES:
-                    return _GROUP
-                i += 1
-                if i >= rows.shape[0]:
-                    return _OUT_FULL
-                instrument = np.int64(find_symbol(symbols, buf, at, size))
-                _begin_quote(words, instrument, msg_seq, sending_ns, now_ns, rows, i)
-                sides = 0
-                bids = np.int64(0)
-                offers = np.int64(0)
-                good = True
-            symbol_at = at
-        elif incremental and symbol_at < 0:
+        at = words[VALUE_AT + _SYMBOL] if has(entry, _SYMBOL) else symbol_at
+        size = words[VALUE_SIZE + _SYMBOL]
+        if at < 0:
             return _GROUP
-        taken += 1
-        if instrument < 0 or not good:
-            sides = _BOTH_SIDES
-            continue
-        side = _apply_entry(words, buf, entry, symbols.rows[instrument, PRICE_SCALE], bids, offers, rows, i)
-        if side < 0:
-            good = False
-            sides = _BOTH_SIDES
-            _empty_quote(rows, i)
-            rows[i].status = _UNKNOWN
-        else:
-            sides |= side
-            bids += side & 1
-            offers += side >> 1
-    if taken != entries or sides != _BOTH_SIDES or i < first_row:
+        if symbol_at < 0 or not _same_value(buf, at, symbol_at, size):
+            if not _is_whole(tally):
+                return _GROUP
+            i += 1
+            if i >= rows.shape[0]:
+                return _OUT_FULL
+            instrument = find_symbol(symbols, buf, at, size)
+            _begin_quote(words, instrument, msg_seq, sending_ns, now_ns, rows, i)
+            tally = np.int64(0)
+        symbol_at = at
+        entries += 1
+        tally = _take_entry(words, symbols, buf, entry, instrument, tally, rows, i)
+    if entries != stated or entries == 0 or not _is_whole(tally):
         return _GROUP
     return i - first_row + 1
 
 
+@kernel(inline=True)
+def _is_whole(tally: int) -> bool:
+    """Whether a symbol's entries made a quote: of both sides, or unknown."""
+    return tally == _BAD or (tally % _AN_OFFER > 0 and tally >= _AN_OFFER)
+
+
 @kernel
-def _same_value(a: Any, at: int, b: Any, other: int, size: int) -> bool:
+def _same_value(buf: Any, at: int, other: int, size: int) -> bool:
     """Whether the value at ``other`` is the ``size`` bytes at ``at`` and ends there."""
     for k in range(size):
-        if a[at + k] != b[other + k]:
+        if buf[at + k] != buf[other + k]:
             return False
-    return b[other + size] == 1
+    return buf[other + size] == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fix.codec.fields import FIRST_BODY_SLOT, HandOver, Slot
+from fix.codec.fields import FIRST_BODY_SLOT, HandOver, Slot, slot_bits
 from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, OWNER, SESSION, VALUE_AT, VALUE_SIZE
 from fix.codec.reports import (
@@ -48,25 +48,20 @@ _TIME_IN_FORCE, _EXEC_INST = np.int64(Slot.TIME_IN_FORCE), np.int64(Slot.EXEC_IN
 _MASS_TYPE, _STATUS_ID = np.int64(Slot.MASS_CANCEL_REQUEST_TYPE), np.int64(Slot.MASS_STATUS_REQ_ID)
 _STATUS_TYPE = np.int64(Slot.MASS_STATUS_REQ_TYPE)
 
-
-def _slot_bits(*slots: Slot) -> np.uint64:
-    return np.uint64(sum(1 << int(slot) for slot in slots))
-
-
 _COMMON = (Slot.CL_ORD_ID, Slot.SYMBOL, Slot.SIDE, Slot.TRANSACT_TIME)
 _TERMS = (Slot.ORD_TYPE, Slot.ORDER_QTY)
 _OPTIONAL_TERMS = (Slot.PRICE, Slot.TIME_IN_FORCE, Slot.EXEC_INST)
 _HEADER = tuple(Slot)[:FIRST_BODY_SLOT]
-_NEW_NEEDS = _slot_bits(*_COMMON, *_TERMS)
-_NEW_TAKES = _slot_bits(*_HEADER, *_COMMON, *_TERMS, *_OPTIONAL_TERMS)
-_CANCEL_NEEDS = _slot_bits(*_COMMON, Slot.ORIG_CL_ORD_ID)
-_CANCEL_TAKES = _slot_bits(*_HEADER, *_COMMON, Slot.ORIG_CL_ORD_ID, Slot.ORDER_ID, Slot.ORDER_QTY)
-_REPLACE_NEEDS = _slot_bits(*_COMMON, *_TERMS, Slot.ORIG_CL_ORD_ID)
-_REPLACE_TAKES = _slot_bits(*_HEADER, *_COMMON, *_TERMS, *_OPTIONAL_TERMS, Slot.ORIG_CL_ORD_ID, Slot.ORDER_ID)
-_MASS_CANCEL_NEEDS = _slot_bits(Slot.CL_ORD_ID, Slot.MASS_CANCEL_REQUEST_TYPE, Slot.TRANSACT_TIME)
-_MASS_CANCEL_TAKES = _MASS_CANCEL_NEEDS | _slot_bits(*_HEADER, Slot.SYMBOL)
-_MASS_STATUS_NEEDS = _slot_bits(Slot.MASS_STATUS_REQ_ID, Slot.MASS_STATUS_REQ_TYPE)
-_MASS_STATUS_TAKES = _MASS_STATUS_NEEDS | _slot_bits(*_HEADER)
+_NEW_NEEDS = slot_bits(*_COMMON, *_TERMS)
+_NEW_TAKES = slot_bits(*_HEADER, *_COMMON, *_TERMS, *_OPTIONAL_TERMS)
+_CANCEL_NEEDS = slot_bits(*_COMMON, Slot.ORIG_CL_ORD_ID)
+_CANCEL_TAKES = slot_bits(*_HEADER, *_COMMON, Slot.ORIG_CL_ORD_ID, Slot.ORDER_ID, Slot.ORDER_QTY)
+_REPLACE_NEEDS = slot_bits(*_COMMON, *_TERMS, Slot.ORIG_CL_ORD_ID)
+_REPLACE_TAKES = slot_bits(*_HEADER, *_COMMON, *_TERMS, *_OPTIONAL_TERMS, Slot.ORIG_CL_ORD_ID, Slot.ORDER_ID)
+_MASS_CANCEL_NEEDS = slot_bits(Slot.CL_ORD_ID, Slot.MASS_CANCEL_REQUEST_TYPE, Slot.TRANSACT_TIME)
+_MASS_CANCEL_TAKES = _MASS_CANCEL_NEEDS | slot_bits(*_HEADER, Slot.SYMBOL)
+_MASS_STATUS_NEEDS = slot_bits(Slot.MASS_STATUS_REQ_ID, Slot.MASS_STATUS_REQ_TYPE)
+_MASS_STATUS_TAKES = _MASS_STATUS_NEEDS | slot_bits(*_HEADER)
 _0 = np.uint64(0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fix.codec.fields import HandOver, Slot
+from fix.codec.fields import HandOver, Slot, slot_bits
 from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, SESSION, VALUE_AT, VALUE_SIZE
 from fix.codec.symbols import NO_INSTRUMENT, PRICE_SCALE, find_symbol
@@ -36,26 +36,11 @@ _1 = np.uint64(1)
 # Known codes as bits, from character '0'.
 KNOWN_EXEC_TYPES = np.uint64(sum(1 << (int(m) - 48) for m in ExecType))
 KNOWN_ORD_STATUSES = np.uint64(sum(1 << (int(m) - 48) for m in OrdStatus if m))
-_REPORT_FIELDS = np.uint64(
-    sum(
-        1 << int(s)
-        for s in (
-            Slot.ORDER_ID,
-            Slot.EXEC_ID,
-            Slot.EXEC_TYPE,
-            Slot.ORD_STATUS,
-            Slot.SYMBOL,
-            Slot.SIDE,
-            Slot.LEAVES_QTY,
-            Slot.CUM_QTY,
-        )
-    )
+_REPORT_FIELDS = slot_bits(
+    Slot.ORDER_ID, Slot.EXEC_ID, Slot.EXEC_TYPE, Slot.ORD_STATUS, Slot.SYMBOL, Slot.SIDE, Slot.LEAVES_QTY, Slot.CUM_QTY
 )
-_REJECT_FIELDS = np.uint64(
-    sum(
-        1 << int(s)
-        for s in (Slot.ORDER_ID, Slot.CL_ORD_ID, Slot.ORIG_CL_ORD_ID, Slot.ORD_STATUS, Slot.CXL_REJ_RESPONSE_TO)
-    )
+_REJECT_FIELDS = slot_bits(
+    Slot.ORDER_ID, Slot.CL_ORD_ID, Slot.ORIG_CL_ORD_ID, Slot.ORD_STATUS, Slot.CXL_REJ_RESPONSE_TO
 )
 
 _CL_ORD_ID, _ORIG_CL_ORD_ID = np.int64(Slot.CL_ORD_ID), np.int64(Slot.ORIG_CL_ORD_ID)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from config import AxiomConfig
-from config.schema import SessionConfig, VenueConfig
+from config.schema import VenueConfig
 
 Check = dict[str, Any]
 _SHOWN = 5
@@ -42,7 +42,7 @@ def all_checks(config: AxiomConfig, final: dict[str, Any], exit_codes: dict[str,
     yield _check("final status", bool(final), f"written to {config.state_dir / 'final.json'}" if final else "missing")
     if final:
         yield from _guarded("venue count", lambda: _against_venues(config, final))
-        yield _within_limits(final)
+    yield from _guarded("audit", lambda: _within_limits(config))
     yield from _guarded("replay", lambda: _replay(config))
 
 
@@ -63,15 +63,16 @@ def _guarded(name: str, run: Callable[[], Iterator[Check]]) -> Iterator[Check]:
 
 def count_venues(config: AxiomConfig) -> VenueCount:
     """Our account at every simulated venue, from the trade logs."""
-    from simulator.tradelog import audit_trades, count_account, read_log
+    from simulator.tradelog import audit_trades, count_account, participant_numbers, read_log
 
     total = VenueCount()
     for session in config.sessions:
         venue = next((entry for entry in config.simulator.venues if entry.name == session.venue), None)
         if venue is None:
             continue
-        contents = read_log(trade_log(config, venue))
-        account = count_account(contents, _owner(venue, session))
+        path = trade_log(config, venue)
+        contents = read_log(path)
+        account = count_account(contents, participant_numbers(path)[session.sender_comp_id])
         for symbol, qty in account.positions.items():
             total.positions[symbol] = total.positions.get(symbol, 0) + qty
         total.cash_e4 += account.cash_e4
@@ -84,13 +85,6 @@ def count_venues(config: AxiomConfig) -> VenueCount:
 def trade_log(config: AxiomConfig, venue: VenueConfig) -> Path:
     """Where a venue keeps its trade log."""
     return config.simulator_dir / venue.name / "trades.log"
-
-
-def _owner(venue: VenueConfig, session: SessionConfig) -> int:
-    """Our participant number: FIX clients are numbered in the order of the configuration."""
-    from simulator.venue.settings import FIRST_CLIENT
-
-    return FIRST_CLIENT + [client.comp_id for client in venue.clients].index(session.sender_comp_id)
 
 
 def _against_venues(config: AxiomConfig, final: dict[str, Any]) -> Iterator[Check]:
@@ -124,13 +118,12 @@ def _usd(e4: Any) -> str:
 # -- the daemon's own records -----------------------------------------------------------------
 
 
-def _within_limits(final: dict[str, Any]) -> Check:
-    over = [
-        f"{row.get('limit')}: {row['used']:g} of {row['value']:g}"
-        for row in final.get("risk") or []
-        if row.get("used") is not None and row.get("value") is not None and abs(row["used"]) > row["value"]
-    ]
-    return _check("within the limits", not over, "; ".join(over) or f"{len(final.get('risk') or [])} limits")
+def _within_limits(config: AxiomConfig) -> Iterator[Check]:
+    from engine.audit import audit
+
+    result = audit(config.state_dir)
+    text = "; ".join(result.violations) or f"{result.orders} orders audited in the journal"
+    yield _check("no limit was exceeded", result.ok, text)
 
 
 def _replay(config: AxiomConfig) -> Iterator[Check]:

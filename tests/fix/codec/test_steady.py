@@ -13,11 +13,13 @@ from tests.fix.codec.wire import CALL, NOW_NS, NOW_TEXT, SYMBOLS, array, body_of
 
 TABLE = wire.symbol_table()
 REPORT: wire.Fields = [
-    (37, "00000000000000AB"), (11, "0001000000020003"), (17, "00000000DEADBEEF"), (150, "F"), (39, "1"), (55, SYMBOLS[CALL]),
+    (37, "00000000000000AB"), (11, "0001000000020003"), (17, "00000000DEADBEEF"), (150, "F"), (39, "1"), (55,
+     SYMBOLS[CALL]),
     (54, "1"), (38, 10), (44, "12.50"), (32, 3), (31, "12.45"), (151, 7), (14, 3), (6, "12.45"), (60, NOW_TEXT),
 ]  # fmt: skip
 ORDER: wire.Fields = [
-    (11, "0001000000020003"), (55, SYMBOLS[CALL]), (54, "2"), (38, 10), (40, "2"), (44, "0.05"), (59, "0"), (21, "1"), (60, NOW_TEXT),
+    (11, "0001000000020003"), (55, SYMBOLS[CALL]), (54, "2"), (38, 10), (40, "2"), (44, "0.05"), (59, "0"), (21, "1"),
+     (60, NOW_TEXT),
 ]  # fmt: skip
 REJECT: wire.Fields = [
     (37, "NONE"), (11, "0001000000020004"), (41, "0001000000020003"), (39, "8"), (434, "1"), (102, 1), (60, NOW_TEXT),
@@ -37,7 +39,14 @@ def take(data: bytes, link: HotLink | None = None, next_in: int = 1, rows: int =
     return tuple(int(x) for x in result)  # type: ignore[return-value]
 
 
-STREAM = [report(1), message("9", 2, REJECT), message("W", 3, SNAPSHOT), report(4), message("W", 5, SNAPSHOT), report(6)]
+STREAM = [
+    report(1),
+    message("9", 2, REJECT),
+    message("W", 3, SNAPSHOT),
+    report(4),
+    message("W", 5, SNAPSHOT),
+    report(6),
+]
 
 
 def test_a_stream_of_steady_messages_is_taken_whole() -> None:
@@ -105,10 +114,9 @@ HANDED_OVER = {
     "sending time unreadable": (report(SEQ, t52="20260102 13:45:12"), HandOver.SENDING_TIME),
     "routed": (report(SEQ, t115="SOMEONE"), HandOver.STRUCTURE),
     "field twice": (message("8", SEQ, [*REPORT, (11, "0001000000020003")]), HandOver.STRUCTURE),
-    "sender twice": (message("8", SEQ, REPORT, t49="OPTVENUE1", t049="x"), HandOver.STRUCTURE),
+    "sender twice": (reframe(body_of(report(SEQ)).replace(b"\x0134", b"\x0149=OPTVENUE1\x0134")), HandOver.STRUCTURE),
     "header field in the body": (message("8", SEQ, [*REPORT[:3], (43, "N"), *REPORT[3:]]), HandOver.STRUCTURE),
     "extra header field in the body": (message("8", SEQ, [*REPORT, (50, "DESK")]), HandOver.STRUCTURE),
-    "checksum in the body": (message("8", SEQ, [*REPORT, (1010, "1")]).replace(b"1010=1", b"10=012"), HandOver.GARBLED),
     "no symbol": (message("8", SEQ, [f for f in REPORT if f[0] != 55]), HandOver.MISSING_FIELD),
     "no execution id": (message("8", SEQ, [f for f in REPORT if f[0] != 17]), HandOver.MISSING_FIELD),
     "no cumulative quantity": (message("8", SEQ, [f for f in REPORT if f[0] != 14]), HandOver.MISSING_FIELD),
@@ -155,6 +163,8 @@ GARBLED = {
     "tag zero": reframe(BODY + b"0=1\x01"),
     "field without equals": reframe(BODY + b"5812\x01"),
     "field empty": reframe(BODY + b"\x01"),
+    "checksum in the body": reframe(BODY + b"10=012\x01"),
+    "begin string in the body": reframe(BODY + b"8=FIX.4.4\x01"),
     "value empty": reframe(BODY + b"58=\x01"),
     "body too short": reframe(b"35=8"),
     "a data field longer than the body": reframe(BODY + b"354=9999\x01355=abc\x01"),
@@ -182,7 +192,17 @@ def test_a_data_field_may_hold_field_ends() -> None:
 
 
 def test_unknown_fields_of_a_report_are_no_obstacle() -> None:
-    body: wire.Fields = [*REPORT, (9999, "x"), (10001, "y"), (1234567, "z"), (453, 1), (448, "DESK"), (447, "D"), (452, 3), (58, "text")]
+    body: wire.Fields = [
+        *REPORT,
+        (9999, "x"),
+        (10001, "y"),
+        (1234567, "z"),
+        (453, 1),
+        (448, "DESK"),
+        (447, "D"),
+        (452, 3),
+        (58, "text"),
+    ]
     assert take(message("8", 1, body, t50="DESK", t369=12))[1:] == (1, 1, StopReason.NEED_MORE)
 
 
@@ -209,7 +229,9 @@ def test_latency_check_can_be_switched_off() -> None:
     assert take(report(t52="20260102-13:43:13.000"))[1] == 1
 
 
-@pytest.mark.parametrize(("begin", "sender", "target"), [("FIX.4.2", "A", "B"), ("F", "C" * 8, "D" * 16), ("FIXT.1.1", "E" * 32, "F" * 17)])
+@pytest.mark.parametrize(
+    ("begin", "sender", "target"), [("FIX.4.2", "A", "B"), ("F", "C" * 8, "D" * 16), ("FIXT.1.1", "E" * 32, "F" * 17)]
+)
 def test_sessions_of_any_name(begin: str, sender: str, target: str) -> None:
     link = HotLink(begin, sender, target, role=Role.CLIENT)
     body = body_of(report(t49=target, t56=sender))
@@ -243,15 +265,15 @@ def is_right(data: bytes, seq: int) -> bool:
     fields = data.split(b"\x01")
     body = data[len(fields[0]) + len(fields[1]) + 2 : -7]
     names = dict(f.split(b"=", 1) for f in fields[2:-2] if b"=" in f)  # type: ignore[misc]
-    return (
-        fields[0] == b"8=FIX.4.4" and int(fields[1][2:]) == len(body) and fields[-2] == b"10=%03d" % (sum(data[:-7]) % 256)
-        and names.get(b"49") == b"OPTVENUE1" and names.get(b"56") == b"AXIOM01" and int(names[b"34"]) == seq
-        and names.get(b"43") != b"Y" and names.get(b"35") in (b"8", b"9", b"W", b"X")
-    )  # fmt: skip
+    framed = fields[0] == b"8=FIX.4.4" and int(fields[1][2:]) == len(body)
+    summed = fields[-2] == b"10=%03d" % (sum(data[:-7]) % 256)
+    named = names.get(b"49") == b"OPTVENUE1" and names.get(b"56") == b"AXIOM01" and int(names[b"34"]) == seq
+    return framed and summed and named and names.get(b"43") != b"Y" and names.get(b"35") in (b"8", b"9", b"W", b"X")
 
 
 edits = st.lists(
-    st.tuples(st.sampled_from(["replace", "insert", "delete", "cut"]), st.floats(0, 1, exclude_max=True), st.integers(0, 255)),
+    st.tuples(st.sampled_from(["replace", "insert", "delete", "cut"]), st.floats(0, 1, exclude_max=True),
+    st.integers(0, 255)),
     min_size=1, max_size=4,
 )  # fmt: skip
 

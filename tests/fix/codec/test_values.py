@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fix.codec import words
+from fix.codec.lean import kernel
 from fix.codec.link import WORDS
 from fix.codec.values import BAD_PRICE, days_of_date, id_value, price_value, qty_value, time_value, uint_value
 from fix.codec.writing import date_word, put_decimal, put_id, set_time
-from fix.codec.lean import kernel
 from market import ids
 from tests.fix.codec.wire import array, time_text
 
@@ -54,11 +55,13 @@ def test_eight_digits_and_eight_hex_digits_read_back() -> None:
 
 
 def test_integers_are_written_as_python_writes_them() -> None:
-    numbers = sorted({n for k in range(19) for n in (10**k - 1, 10**k, 10**k + 1, 123456789012345678 // 10**k)} | {2**63 - 1})
+    numbers = sorted(
+        {n for k in range(19) for n in (10**k - 1, 10**k, 10**k + 1, 123456789012345678 // 10**k)} | {2**63 - 1}
+    )
     out, ends = np.zeros(len(numbers) * 24 + 64, np.uint8), np.zeros(len(numbers), np.int64)
     texts_of(np.array(numbers, np.int64), out, ends)
     begins = [0, *ends.tolist()]
-    assert [bytes(out[a:b]).decode() for a, b in zip(begins, begins[1:], strict=False)] == [str(n) for n in numbers]
+    assert [bytes(out[a:b]).decode() for a, b in pairwise(begins)] == [str(n) for n in numbers]
 
 
 @given(st.text("0123456789", min_size=1, max_size=20))
@@ -119,7 +122,12 @@ def test_our_ids_read_back(number: int) -> None:
     assert int(id_value(out, I(0), I(16))) == number
 
 
-@given(st.one_of(st.binary(min_size=1, max_size=20), st.text("0123456789ABCDEFabcdefG@O", min_size=16, max_size=16).map(str.encode)))
+@given(
+    st.one_of(
+        st.binary(min_size=1, max_size=20),
+        st.text("0123456789ABCDEFabcdefG@O", min_size=16, max_size=16).map(str.encode),
+    )
+)
 def test_foreign_ids_are_known_by_their_hash(data: bytes) -> None:
     if data != b"NONE" and max(data) < 128:
         assert int(id_value(array(data + PAD), I(0), I(len(data)))) == ids.from_wire(data.decode("ascii"))
@@ -131,7 +139,11 @@ def test_no_id_is_zero() -> None:
 
 def days_to_test() -> list[date]:
     first, step = date(1970, 1, 1), 1 if words.JIT_ENABLED else 97
-    edges = [date(y, m, d) for y in (1970, 1999, 2000, 2004, 2100, 2400, 9999) for m, d in ((1, 1), (2, 28), (3, 1), (12, 31))]
+    edges = [
+        date(y, m, d)
+        for y in (1970, 1999, 2000, 2004, 2100, 2400, 9999)
+        for m, d in ((1, 1), (2, 28), (3, 1), (12, 31))
+    ]
     return edges + [first + timedelta(days=k) for k in range(0, 60_000, step)] + [date(2000, 2, 29), date(2096, 2, 29)]
 
 
@@ -142,7 +154,9 @@ def test_every_date_converts_both_ways() -> None:
         assert int(date_word(I(days))).to_bytes(8, "little").decode() == day.strftime("%Y%m%d")
 
 
-@pytest.mark.parametrize("text", ["20260230", "20250229", "21000229", "20261301", "20260001", "20260100", "19691231", "2026010a", "00000000"])
+@pytest.mark.parametrize(
+    "text", ["20260230", "20250229", "21000229", "20261301", "20260001", "20260100", "19691231", "2026010a", "00000000"]
+)
 def test_days_that_do_not_exist_are_refused(text: str) -> None:
     assert time_value(np.zeros(WORDS, np.int64), *value(text + "-00:00:00")) == -1
 
@@ -161,8 +175,10 @@ def test_a_leap_second_is_the_second_after() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["20260102 13:45:12", "20260102-24:00:00", "20260102-13:60:00", "20260102-13:00:61", "20260102-13.45:12", "20260102-13:45",
-     "20260102-13:45:12.", "20260102-13:45:12.1", "20260102-13:45:12,123", "20260102-13:45:12.12x", "20260102-1a:45:12"],
+    ["20260102 13:45:12", "20260102-24:00:00", "20260102-13:60:00", "20260102-13:00:61", "20260102-13.45:12",
+     "20260102-13:45",
+     "20260102-13:45:12.", "20260102-13:45:12.1", "20260102-13:45:12,123", "20260102-13:45:12.12x",
+     "20260102-1a:45:12"],
 )  # fmt: skip
 def test_times_of_another_form_are_refused(text: str) -> None:
     assert time_value(np.zeros(WORDS, np.int64), *value(text)) == -1

@@ -1,0 +1,266 @@
+"""Audit of a run: read its journal as a stranger would, and say where a limit was exceeded.
+
+Plain Python with books of its own; it shares record layouts and limit names with the engine and
+nothing else, so a fault in the gate or in exposure counting shows here. For every order that left
+the step it checks size, notional, worst-case position (working orders and replaces in flight
+counted at their larger quantity), open orders, message budget, crossing of own orders, and that
+nothing was sent while halted or killed. Limits are followed through their changes.
+
+Limits on Greeks and ages depend on theo rows and clocks; the gate's own tests cover those.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine import snapshot
+from engine.journal import read_journal
+from engine.replay import START_SNAPSHOT, engine_for, run_directory
+from market.enums import (
+    ControlVerb,
+    ExecType,
+    FrameKind,
+    OrderAction,
+    OrdStatus,
+    RiskState,
+    ScopeKind,
+    SecurityKind,
+    Side,
+)
+from market.ids import MAX_SLOTS
+from market.records import CONTROL, EVENT, EXECUTION, HEADER, INSTRUMENT, ORDER, as_layout
+from risk.limits import Limit
+
+_MOST_SHOWN = 20
+_TERMINAL = {int(s) for s in (OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED)}
+_SCOPE_STATE = 110  # engine.events.EventCode: written down again, not imported, on purpose
+_KILLED, _REARMED, _MISSING = 111, 112, 106
+
+
+class AuditResult(NamedTuple):
+    """Outcome of an audit."""
+
+    ok: bool
+    orders: int
+    executions: int
+    violations: list[str]
+
+
+class _Order:
+    __slots__ = ("counted", "cum", "instrument", "pending", "pending_ticks", "qty", "session", "side", "ticks")
+
+    def __init__(self, instrument: int, session: int, side: int, qty: int, ticks: int) -> None:
+        self.instrument, self.session, self.side = instrument, session, side
+        self.qty, self.ticks = qty, ticks
+        self.pending, self.pending_ticks = 0, 0
+        self.cum, self.counted = 0, qty
+
+
+class _Auditor:
+    """Books of one run."""
+
+    def __init__(self, limits: list[float], definitions: Any, positions: Any) -> None:
+        self.limits = limits
+        self.definitions: dict[int, tuple[bool, int, float]] = {}
+        for number, row in enumerate(definitions):
+            if bytes(row["symbol"]):
+                self.define(number, row)
+        self.position: dict[int, int] = defaultdict(int, {i: int(p) for i, p in enumerate(positions) if p})
+        self.working: dict[tuple[int, int], int] = defaultdict(int)
+        self.orders: dict[int, _Order] = {}  # by order slot
+        self.open: dict[int, int] = defaultdict(int)
+        self.sides: dict[tuple[int, int], set[int]] = defaultdict(set)
+        self.budget: dict[int, tuple[float, int]] = {}
+        self.firm_stopped = True
+        self.stopped: set[tuple[int, int]] = set()
+        self.checked = self.executions = 0
+        self.violations: list[str] = []
+
+    def define(self, number: int, row: Any) -> None:
+        option = int(row["security"]) == SecurityKind.OPTION
+        self.definitions[number] = (option, int(row["multiplier"]), 10.0 ** -int(row["price_scale"]))
+
+    def fail(self, seq: int, what: str) -> None:
+        if len(self.violations) < _MOST_SHOWN:
+            self.violations.append(f"frame {seq}: {what}")
+
+    def bound(self, seq: int, name: Limit, used: float) -> None:
+        if used > self.limits[name] * (1 + 1e-12):
+            self.fail(seq, f"{name.name.lower()}: {used:g} exceeds {self.limits[name]:g}")
+
+    # -- orders out ------------------------------------------------------------------------------
+
+    def order(self, row: Any) -> None:
+        seq, action, session = int(row["jseq"]), int(row["action"]), int(row["session"])
+        self._count_message(seq, session, int(row["recv_ns"]), action)
+        if action not in (OrderAction.NEW, OrderAction.REPLACE):
+            return
+        self.checked += 1
+        instrument, side, slot = int(row["instrument"]), int(row["side"]), int(row["slot"])
+        qty, ticks = int(row["qty"]), int(row["price_ticks"])
+        option, multiplier, unit = self.definitions[instrument]
+        scopes = {(int(ScopeKind.INSTRUMENT), instrument), (int(ScopeKind.SESSION), session)}
+        if self.firm_stopped or scopes & self.stopped:
+            self.fail(seq, "an order was sent while halted")
+        if action == OrderAction.NEW:
+            order = self.orders[slot] = _Order(instrument, session, side, qty, ticks)
+            order.counted = 0
+            self.open[session] += 1
+            self.sides[instrument, side].add(slot)
+        else:
+            order = self.orders[slot]
+            order.pending, order.pending_ticks = qty, ticks
+        open_qty = qty - order.cum
+        self._recount(order, max(order.qty, order.pending) - order.cum)
+        self.bound(seq, Limit.MAX_ORDER_QTY if option else Limit.MAX_HEDGE_ORDER_QTY, open_qty)
+        notional = open_qty * ticks * unit * multiplier
+        self.bound(seq, Limit.MAX_ORDER_NOTIONAL if option else Limit.MAX_HEDGE_ORDER_NOTIONAL, notional)
+        sign = 1 if side == Side.BUY else -1
+        worst = sign * self.position[instrument] + self.working[instrument, side]
+        self.bound(seq, Limit.MAX_SERIES_POSITION if option else Limit.MAX_HEDGE_POSITION, worst)
+        self.bound(seq, Limit.MAX_OPEN_ORDERS, self.open[session])
+        self._own_cross(seq, instrument, side, ticks)
+
+    def _own_cross(self, seq: int, instrument: int, side: int, ticks: int) -> None:
+        other = Side.SELL if side == Side.BUY else Side.BUY
+        for slot in self.sides[instrument, int(other)]:
+            order = self.orders[slot]
+            for price in {order.ticks, order.pending_ticks if order.pending else order.ticks}:
+                if (side == Side.BUY and ticks >= price) or (side == Side.SELL and ticks <= price):
+                    self.fail(seq, f"crosses our own order at {price} ticks")
+
+    def _count_message(self, seq: int, session: int, now_ns: int, action: int) -> None:
+        """Messages in use of the burst, leaking at the sustained rate; new orders have a share of it."""
+        used, since = self.budget.get(session, (0.0, now_ns))
+        used = max(0.0, used - (now_ns - since) * 1e-9 * self.limits[Limit.MAX_MESSAGES_PER_S]) + 1.0
+        if action in (OrderAction.NEW, OrderAction.REPLACE):
+            share = self.limits[Limit.MAX_MESSAGE_BURST] * self.limits[Limit.MAX_NEW_ORDER_SHARE]
+            if used > share + 1.0:
+                self.fail(seq, f"max_message_burst: {used:.0f} messages in use of {share:.0f}")
+        self.budget[session] = (min(used, self.limits[Limit.MAX_MESSAGE_BURST]), now_ns)
+
+    def _recount(self, order: _Order, counted: int) -> None:
+        counted = max(0, counted)
+        self.working[order.instrument, order.side] += counted - order.counted
+        order.counted = counted
+
+    def _drop(self, slot: int) -> None:
+        order = self.orders.pop(slot)
+        self._recount(order, 0)
+        self.open[order.session] -= 1
+        self.sides[order.instrument, order.side].discard(slot)
+
+    # -- answers in ------------------------------------------------------------------------------
+
+    def execution(self, row: Any) -> None:
+        self.executions += 1
+        kind, exec_type = int(row["kind"]), int(row["exec_type"])
+        slot = int(row["cl_ord_id"]) % MAX_SLOTS
+        order = self.orders.get(slot)
+        if order is None or exec_type == ExecType.ORDER_STATUS:
+            return
+        if kind == FrameKind.CANCEL_REJECT:
+            order.pending = 0
+        elif exec_type == ExecType.TRADE:
+            traded = int(row["cum_qty"]) - order.cum
+            if traded <= 0:
+                return
+            order.cum += traded
+            self.position[order.instrument] += traded if order.side == Side.BUY else -traded
+        elif exec_type == ExecType.REPLACED:
+            order.qty, order.ticks, order.pending = int(row["order_qty"]), int(row["price_ticks"]), 0
+        if int(row["ord_status"]) in _TERMINAL and kind != FrameKind.CANCEL_REJECT:
+            self._drop(slot)
+        else:
+            self._recount(order, max(order.qty, order.pending) - order.cum)
+
+    def event(self, row: Any) -> None:
+        code = int(row["code"])
+        if code == _MISSING:
+            slot = int(row["cl_ord_id"]) % MAX_SLOTS
+            if slot in self.orders:
+                self._drop(slot)
+        elif code == _SCOPE_STATE:
+            scope, halted = (int(row["scope"]), int(row["target"])), int(row["ref"]) >= RiskState.HALTED
+            if scope[0] == ScopeKind.FIRM:
+                self.firm_stopped = halted
+            elif halted:
+                self.stopped.add(scope)
+            else:
+                self.stopped.discard(scope)
+        elif code in (_KILLED, _REARMED):
+            self.firm_stopped = True
+
+    def control(self, row: Any) -> None:
+        if int(row["verb"]) == ControlVerb.LIMIT_SET:
+            self.limits[int(row["limit"])] = float(row["value"])
+        elif int(row["verb"]) == ControlVerb.ARM:
+            self.firm_stopped = False  # a refused arming sends nothing either
+
+
+def _interesting(directory: Path) -> Iterator[tuple[int, Any]]:
+    """(kind, row) of the frames an audit looks at, in order."""
+    layouts = {
+        int(FrameKind.ORDER): ORDER,
+        int(FrameKind.EXECUTION): EXECUTION,
+        int(FrameKind.CANCEL_REJECT): EXECUTION,
+        int(FrameKind.EVENT): EVENT,
+        int(FrameKind.CONTROL): CONTROL,
+        int(FrameKind.INSTRUMENT): INSTRUMENT,
+    }
+    for raw in read_journal(directory):
+        kinds = np.asarray(as_layout(raw, HEADER)["kind"])
+        views = {kind: as_layout(raw, layout) for kind, layout in layouts.items()}
+        for at in np.flatnonzero(np.isin(kinds, list(layouts))):
+            kind = int(kinds[at])
+            yield kind, views[kind][at]
+
+
+def audit(path: Path) -> AuditResult:
+    """Audit one run (see :func:`engine.replay.run_directory` for what ``path`` may be).
+
+    Raises JournalError or SnapshotError when the files are absent or damaged.
+    """
+    directory = run_directory(Path(path))
+    engine = engine_for(directory / START_SNAPSHOT)
+    snapshot.load(engine, directory / START_SNAPSHOT)
+    auditor = _Auditor(
+        [float(v) for v in engine.risk.limits],
+        np.asarray(engine.instruments),
+        np.asarray(engine.risk.instruments["position"]),
+    )
+    _take_over(auditor, engine)
+    for kind, row in _interesting(directory):
+        if kind == FrameKind.ORDER:
+            auditor.order(row)
+        elif kind in (FrameKind.EXECUTION, FrameKind.CANCEL_REJECT):
+            auditor.execution(row)
+        elif kind == FrameKind.EVENT:
+            auditor.event(row)
+        elif kind == FrameKind.CONTROL:
+            auditor.control(row)
+        else:
+            auditor.define(int(row["instrument"]), row)
+    return AuditResult(not auditor.violations, auditor.checked, auditor.executions, auditor.violations)
+
+
+def _take_over(auditor: _Auditor, engine: Any) -> None:
+    """Orders that a run before left open, as the start snapshot has them."""
+    for slot in np.flatnonzero(np.asarray(engine.orders["in_use"])):
+        row = engine.orders[int(slot)]
+        order = _Order(
+            int(row["instrument"]), int(row["session"]), int(row["side"]), int(row["qty"]), int(row["price_ticks"])
+        )
+        order.cum, order.pending, order.pending_ticks = (
+            int(row["cum_qty"]),
+            int(row["pending_qty"]),
+            int(row["pending_ticks"]),
+        )
+        order.counted = 0
+        auditor.orders[int(slot)] = order
+        auditor.open[order.session] += 1
+        auditor.sides[order.instrument, order.side].add(int(slot))
+        auditor._recount(order, max(order.qty, order.pending) - order.cum)
