@@ -58,7 +58,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 64
     journal_fsync_interval_ms: Annotated[
         int, _about("Group fdatasync period, off the path. 0: the page cache only.", ge=0, le=10_000)
-    ] = 50
+    ] = 100
     journal_min_free_mib: Annotated[
         int, _about("Trading stops while the disk still has this much: room to stop in order.", ge=1, le=1_048_576)
     ] = 256

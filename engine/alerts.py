@@ -15,6 +15,15 @@ from risk.limits import LIMITS, Limit
 _SHOWN = 20
 _FILLS = 10
 _REPEAT_S = 1.0
+_HALTING = (
+    EventCode.UNKNOWN_FILL,
+    EventCode.RECON_MISMATCH,
+    EventCode.OVERFILL,
+    EventCode.BAD_VALUE,
+    EventCode.ILLEGAL_TRANSITION,
+    EventCode.TRADE_BUST,
+    EventCode.CLOCK_JUMP,
+)
 
 
 class Alerts:
@@ -49,7 +58,7 @@ class Alerts:
             self._fill(event)
         elif code == EventCode.SCOPE_STATE:
             self._state(event)
-        elif code not in (EventCode.CONTROL_DONE,):
+        elif code != EventCode.CONTROL_DONE:
             self.say(TEXTS[EventCode(code)].severity, self._text(EventCode(code), event))
 
     def _name(self, event: Any) -> str:
@@ -68,13 +77,18 @@ class Alerts:
             ref=ref,
         )
         firm = int(event["scope"]) == ScopeKind.FIRM
-        if code in (EventCode.UNKNOWN_FILL, EventCode.RECON_MISMATCH, EventCode.OVERFILL, EventCode.BAD_VALUE):
-            self.state_reasons[(int(event["scope"]), int(event["target"]))] = f"{code.name}: {text}"
+        scope = (int(event["scope"]), int(event["target"]))
+        if code in _HALTING:
+            self.state_reasons[scope] = f"{code.name}: {text}"
+        elif code == EventCode.ARMED:
+            self.state_reasons.pop(scope, None)
         return text if firm else f"{self._name(event)}: {text}"
 
     def _state(self, event: Any) -> None:
         state = RiskState(int(event["ref"]))
         severity = "info" if state == RiskState.ACTIVE else "warning"
+        if state == RiskState.ACTIVE:
+            self.state_reasons.pop((int(event["scope"]), int(event["target"])), None)
         self.say(severity, f"{self._name(event)}: risk state is now {state.name}")
 
     def _denial(self, code: int, event: Any) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from engine.errors import ControlError
 
@@ -123,6 +124,10 @@ class ControlServer:
         except ControlError as e:
             outcome = str(e)
             return {"ok": False, "code": e.code, "error": str(e)}
+        except Exception as e:  # noqa: BLE001 - a request's outermost frame: it fails, the daemon does not
+            outcome = repr(e)
+            structlog.get_logger().exception("control request failed", verb=request.verb)
+            return {"ok": False, "code": 1, "error": f"{request.verb} failed: {e!r}"}
         finally:
             if request.verb in self._changing:
                 self._audit.write(actor, request.verb, request.args, outcome)

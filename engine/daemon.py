@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +31,9 @@ from engine.events import EventCode
 from engine.feeds import RingFeed
 from engine.gateway import Gateway
 from engine.greeks import GreeksThread
-from engine.journal import FRAMES_PER_MIB, J_POSITION, Journal
+from engine.journal import J_POSITION, Journal
 from engine.latency import Latencies, Stage
+from engine.logs import configure_logging
 from engine.loop import StepLoop, new_frame
 from engine.securities import Listing, Page
 from engine.startup import StateLock, open_run
@@ -41,27 +41,33 @@ from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_OPEN, Engine
 from engine.status import StatusBuilder
 from engine.turn import F_BACKLOG, F_UNDERLYING
 from engine.verbs import CHANGING, Verbs
-from engine.warmup import warm_kernels
+from engine.warmup import warm_kernels_aside
 from fix.codec import SymbolTable
 from fix.errors import FixError
 from fix.store import MessageStore
 from market.clock import ClockWatch
 from market.enums import ControlVerb, FrameKind, ScopeKind, SecurityKind, SessionState
 from market.errors import MarketError
-from market.records import CONTROL, EVENT, INSTRUMENT, ORDER, RUN_START, TIMER, as_layout
+from market.records import CONTROL, EVENT, ORDER, RUN_START, TIMER, as_layout
 from market.rings import FRAME_WORDS
 from risk.errors import RiskError
 from strategies.errors import StrategyError
 
 EXIT_OK, EXIT_ERROR, EXIT_CONFIG, EXIT_TIMEOUT = 0, 1, 4, 5
 _WARM_STEPS = 6
+_CHECK_S = 0.1  # feeds, clock and failures are looked at this often
+_DISK_CHECK_S = 1.0
 
 
 class Daemon:
-    """Everything that lives as long as the process does."""
+    """Everything that lives as long as the process does.
 
-    def __init__(self, config: AxiomConfig) -> None:
+    ``clock_watch`` is what notices that somebody has set the wall clock; tests pass one of their own.
+    """
+
+    def __init__(self, config: AxiomConfig, clock_watch: ClockWatch | None = None) -> None:
         self.config = config
+        self._clock_watch = clock_watch or ClockWatch(config.engine.max_clock_jump_ms * 1_000_000)
         self.started_ns = time.time_ns()
         self.run_number = 0
         self.phase, self.phase_text = "starting", "starting"
@@ -88,6 +94,9 @@ class Daemon:
         self._stop_reason = ""
         self._immediate = False
         self._armed_once = False
+        self.abandoned_compiler = False  # stopped while compiling: a thread is busy that nothing can stop
+        self._hold = ""  # why a person must arm, whatever the configuration says
+        self._syncing: asyncio.Future[None] | None = None
         self._ready_ns = 0
         self._log = structlog.get_logger()
 
@@ -130,6 +139,18 @@ class Daemon:
         self.exit_code = EXIT_ERROR
         self.alerts.say("error", reason)
         self.request_stop(reason)
+
+    def halt(self, scope: ScopeKind, target: int, reason: str) -> None:
+        """Stop trading in a scope until a person resumes it; a firm that is not armed yet is not armed by itself."""
+        assert self.loop is not None
+        self.alerts.say("error", reason)
+        self.alerts.state_reasons[(int(scope), target)] = reason
+        if scope == ScopeKind.FIRM and not self._armed_once:
+            self._hold = reason
+        frame = new_frame(CONTROL)
+        frame["kind"], frame["verb"], frame["actor_uid"] = FrameKind.CONTROL, ControlVerb.HALT, os.getuid()
+        frame["scope"], frame["target"] = scope, target
+        self.loop.post_frame(frame)
 
     def request_stop(self, reason: str, immediate: bool = False) -> None:
         """Begin to stop; a second request stops at once, leaving the rest to cancel-on-disconnect."""
@@ -210,9 +231,12 @@ class Daemon:
             self.alerts.say("error", f"{len(problems) - 5} more instruments of {gateway.config.name} cannot be traded")
         if len(frames):
             self.loop.post(np.asarray(frames).view(np.int64).reshape(-1, FRAME_WORDS), len(frames))
-        feed = self._feeds[gateway.index] if gateway.index < len(self._feeds) else None
-        if feed is not None and not feed.attached:
-            feed.attach()
+        feed = next((one for one in self._feeds if one.place == gateway.index), None)
+        if feed is not None:
+            feed.ensure()
+        if gateway.config.market_data == "fix":
+            known = self.directory.numbers
+            gateway.subscribe([item.symbol for item in self._listed[gateway.index] if item.symbol in known])
         if self.directory.count != before or self.greeks is None:
             self._start_greeks()
 
@@ -255,6 +279,9 @@ class Daemon:
         self._set_phase("running", "all sessions reconciled")
         if self._armed_once or not self.config.engine.auto_arm:
             return
+        if self._hold:
+            self.alerts.say("error", f"not armed: {self._hold}")
+            return
         self._armed_once = True
         self._ready_ns = time.monotonic_ns()
         frame = new_frame(CONTROL)
@@ -281,6 +308,8 @@ class Daemon:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._syncing is not None:  # a thread outlives the task that waited for it
+                await asyncio.gather(self._syncing, return_exceptions=True)
             await self._close()
             await control.stop()
             audit.close()
@@ -298,7 +327,7 @@ class Daemon:
             await job()
         except asyncio.CancelledError:
             raise
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001 - as said above
             self._log.exception("task failed", job=getattr(job, "__name__", str(job)))
             self.on_fatal(f"{getattr(job, '__name__', job)} failed: {e!r}")
 
@@ -354,13 +383,20 @@ class Daemon:
             done += 1
 
         self._set_phase("compiling", "loading kernels", 0.0)
-        await asyncio.to_thread(warm_kernels, say)
+        compiled = asyncio.ensure_future(warm_kernels_aside(say))
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({compiled, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        self.abandoned_compiler = not compiled.done()
+        if compiled.done():
+            await compiled
+        else:
+            compiled.cancel()
 
     async def _timer(self) -> None:
         """The step's clock, source liveness, jumps of the wall clock, statistics."""
         assert self.loop is not None
         period_s = self.config.engine.timer_interval_ms / 1000.0
-        watch = ClockWatch(self.config.engine.max_clock_jump_ms * 1_000_000)
         frame = new_frame(TIMER)
         frame["kind"], frame["period_ns"] = FrameKind.TIMER, int(period_s * 1e9)
         due = time.monotonic()
@@ -373,15 +409,17 @@ class Daemon:
             frame["wall_ns"] = time.time_ns()
             self.loop.post_frame(frame)
             if now >= next_check:
-                next_check = now + 0.1
+                next_check = now + _CHECK_S
                 for feed in self._feeds:
                     feed.check()
-                self._watch(watch)
+                for gateway in self.gateways:
+                    gateway.beat()
+                self._watch()
 
-    def _watch(self, clock: ClockWatch) -> None:
+    def _watch(self) -> None:
         """What must never go unnoticed."""
         assert self.loop is not None and self.engine is not None
-        if jump := clock.check():
+        if jump := self._clock_watch.check():
             frame = new_frame(CONTROL)
             frame["kind"], frame["verb"], frame["value"] = FrameKind.CONTROL, ControlVerb.CLOCK_JUMP, jump / 1e9
             self.loop.post_frame(frame)
@@ -398,14 +436,19 @@ class Daemon:
         interval = max(0.01, self.config.engine.journal_fsync_interval_ms / 1000.0)
         behind = 0
         next_second = time.monotonic() + 1.0
+        next_disk_check = 0.0
         cleared = False
         while True:
             await asyncio.sleep(interval)
             started = time.perf_counter_ns()
             if self.config.engine.journal_fsync_interval_ms:
-                await asyncio.to_thread(self.journal.sync)
+                self._syncing = asyncio.get_running_loop().run_in_executor(None, self._sync)
+                await self._syncing
                 self.latencies.add(Stage.JOURNAL_SYNC, time.perf_counter_ns() - started)
             await self._prepare_segment()
+            if time.monotonic() >= next_disk_check:
+                next_disk_check = time.monotonic() + _DISK_CHECK_S
+                self._check_disk()
             self._mark_presence()
             cleared = cleared or int(self.loop.feeds.words[F_BACKLOG]) == 0
             if time.monotonic() >= next_second:
@@ -413,6 +456,26 @@ class Daemon:
                 behind = 0 if cleared else behind + 1
                 cleared = False
                 self.backlog_seconds = max(self.backlog_seconds, behind)
+
+    def _sync(self) -> None:
+        """Group commit of journal and message stores; in a thread."""
+        assert self.journal is not None
+        self.journal.sync()
+        for gateway in self.gateways:
+            gateway.sync()
+
+    def _check_disk(self) -> None:
+        """Stop while there is still room to stop in order: cancels and their answers are written too."""
+        assert self.journal is not None
+        if self._stop.is_set():
+            return
+        disk = os.statvfs(self.journal.directory)
+        free, reserve = disk.f_bavail * disk.f_frsize, self.journal.min_free_bytes
+        if free < reserve:
+            self.on_fatal(
+                f"disk nearly full: {free >> 20} MiB free in {self.journal.directory}, the reserve is {reserve >> 20} "
+                f"MiB (engine.journal_min_free_mib): free disk space and start again"
+            )
 
     async def _prepare_segment(self) -> None:
         journal = self.journal
@@ -468,7 +531,10 @@ class Daemon:
         self._set_phase("stopped", self._stop_reason)
         if self.engine is not None and self.journal is not None and self.loop is not None:
             document = self.status(60, orders=True, final=True)
-            _write_atomically(self.config.state_dir / "final.json", msgspec.json.encode(document))
+            try:
+                _write_atomically(self.config.state_dir / "final.json", msgspec.json.encode(document))
+            except OSError as e:  # the journal says the same, only less readably
+                self._log.error("final report not written", text=str(e))
             path = self.journal.directory / f"snapshot-{self.journal.next_seq:012d}.npz"
             with contextlib.suppress(OSError):  # the journal alone restores the state, only slower
                 snapshot.save(self.engine, path, self.run_number, self.journal.next_seq)
@@ -485,25 +551,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
     temporary.rename(path)
 
 
-def configure_logging(level: str) -> None:
-    """JSON lines on stderr, or readable ones on a terminal."""
-    renderer: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            {"debug": 10, "info": 20, "warning": 30, "error": 40}[level]
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-
-
-def run_daemon(config: AxiomConfig) -> int:
+def run_daemon(config: AxiomConfig, clock_watch: ClockWatch | None = None) -> int:
     """Run the daemon in this process until it is told to stop; returns the exit code.
 
     0 stopped in order; 1 an error (printed and logged); 4 the configuration names something that
@@ -512,8 +560,12 @@ def run_daemon(config: AxiomConfig) -> int:
     configure_logging(config.engine.log_level)
     log = structlog.get_logger()
     try:
+        daemon = Daemon(config, clock_watch)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(Daemon(config).run())
+            code = runner.run(daemon.run())
+        if daemon.abandoned_compiler:
+            os._exit(code)  # the interpreter's own end would pull LLVM from under the compiler's feet
+        return code
     except (RiskError, StrategyError) as e:
         log.error("configuration", text=str(e))
         return EXIT_CONFIG
@@ -522,13 +574,4 @@ def run_daemon(config: AxiomConfig) -> int:
         return EXIT_ERROR
 
 
-__all__ = [
-    "EXIT_CONFIG",
-    "EXIT_ERROR",
-    "EXIT_OK",
-    "EXIT_TIMEOUT",
-    "FRAMES_PER_MIB",
-    "INSTRUMENT",
-    "Daemon",
-    "run_daemon",
-]
+__all__ = ["EXIT_CONFIG", "EXIT_ERROR", "EXIT_OK", "EXIT_TIMEOUT", "Daemon", "run_daemon"]

@@ -50,6 +50,12 @@ class RingFeed:
             self._on_bell()
         return True
 
+    def ensure(self) -> bool:
+        """The venue has just logged on: its ring of now, not the one of before its restart."""
+        if self._ring is not None and not self._ring.replaced():
+            return True
+        return self.attach()
+
     def detach(self) -> None:
         """Unmap."""
         if self._ring is None:

@@ -2,6 +2,11 @@
 
 What arrives is posted to the step before the endpoint counts it as taken; what the step puts out is
 sent in one batch per session. Security lists are collected here and handed to the directory.
+
+The step may believe what it knows of a session's orders only while nothing of that session is
+missing. A gap, a reset of the sequence numbers or a message of ours that the venue refused ends
+that: the step is told that the session is down (no new orders, open ones UNKNOWN), and up again
+when the messages are there, whereupon it asks the venue for all our orders.
 """
 
 from typing import Any, Protocol
@@ -15,16 +20,30 @@ from engine.loop import StepLoop, new_frame
 from engine.securities import Page, read_page
 from fix.codec import SymbolTable
 from fix.endpoints import CodecHotPath, FixSession, Initiator, Reconnect
-from fix.errors import FixError, SessionNotLoggedOnError, StoreError
-from fix.messages import parse
-from fix.session import Role, SessionSettings, State
+from fix.errors import FixError, HotPathError, SessionNotLoggedOnError, StoreError
+from fix.messages import Message, parse
+from fix.session import (
+    GapDetected,
+    GapFilled,
+    Garbled,
+    PeerReject,
+    Role,
+    SequencesReset,
+    SessionEvent,
+    SessionSettings,
+    State,
+)
 from fix.store import MessageStore
-from market.enums import FrameKind, SessionState
-from market.records import EXECUTION, SESSION, as_layout
+from market.enums import FrameKind, OrderAction, ScopeKind, SessionState
+from market.records import EXECUTION, SESSION, TIMER, as_layout
 from market.rings import FRAME_WORDS
 
 _SECURITY_LIST = "y"
-_REJECTS = {"3", "j"}
+_BUSINESS_REJECT = "j"
+_DATA_REJECT = "Y"
+_ORDER_TYPES = frozenset("DGFq")  # MsgTypes of ours whose refusal leaves an order in the dark
+_SYMBOLS_PER_REQUEST = 100
+_MASS = (int(OrderAction.MASS_CANCEL), int(OrderAction.MASS_STATUS))
 
 
 class GatewayOwner(Protocol):
@@ -41,6 +60,9 @@ class GatewayOwner(Protocol):
 
     def on_fatal(self, reason: str) -> None:
         """Trading cannot go on."""
+
+    def halt(self, scope: ScopeKind, target: int, reason: str) -> None:
+        """Stop trading in a scope until a person resumes it."""
 
 
 class Gateway:
@@ -63,6 +85,10 @@ class Gateway:
         self.messages_out = 0
         self.reconnects = -1
         self.listed = False
+        self.last_in_ns = 0  # step time of the last message of the application
+        self._live = False  # the step was told that the session is up
+        self._subscribed = False
+        self._requests = 0
         self._loop = loop
         self._latencies = latencies
         self._owner = owner
@@ -90,7 +116,7 @@ class Gateway:
     def on_frames(self, session: FixSession, frames: npt.NDArray[np.uint8], count: int) -> None:
         """Execution reports, cancel rejects and FIX market data: into the step."""
         self.messages_in += count
-        now = self._loop.now_ns()
+        now = self.last_in_ns = self._loop.now_ns()
         record_answers(
             self._latencies.histograms[Stage.ACK], self._latencies.sent_ns, as_layout(frames, EXECUTION), count, now
         )
@@ -99,16 +125,19 @@ class Gateway:
     def on_message(self, session: FixSession, msg_type: str, raw: bytes, poss_dup: bool) -> None:
         """Everything that has no frame."""
         self.messages_in += 1
+        self.last_in_ns = self._loop.now_ns()
         if msg_type == _SECURITY_LIST:
             page = read_page(raw)
             for refused in page.refused:
                 self._owner.on_alert("error", f"{self.config.name}: security list entry not understood: {refused}")
             self._owner.on_listings(self, page)
-        elif msg_type in _REJECTS:
+        elif msg_type == _BUSINESS_REJECT:
             message = parse(raw)
-            self._owner.on_alert(
-                "error", f"{self.config.name}: venue rejected our message {message.text(45)}: {message.text(58)}"
-            )
+            self._refused(message.text(372), message.text(45), message.text(58))
+        elif msg_type == _DATA_REJECT:
+            self._owner.on_alert("error", f"{self.config.name}: market data refused: {parse(raw).text(58)}")
+        elif msg_type in ("8", "9"):
+            self._unreadable_report(parse(raw))
         elif msg_type != "r":  # a mass cancel's own report: the orders' reports say it all
             self._owner.on_alert("warning", f"{self.config.name}: message of type {msg_type} is not handled")
 
@@ -117,21 +146,93 @@ class Gateway:
         self.detail = reason or state.value
         if state == State.LOGGED_ON:
             self.reconnects += 1
-            self.listed = False
+            self.listed = self._live = self._subscribed = False
             self.session.send("x", [(320, f"SL{self.reconnects}"), (559, 4)])
             self._owner.on_link(self, True, reason)
         elif state == State.DISCONNECTED:
             self.tell_step(SessionState.DOWN)
             self._owner.on_link(self, False, reason)
 
+    def on_event(self, session: FixSession, event: SessionEvent) -> None:
+        """What the session itself noticed."""
+        name = self.config.name
+        if isinstance(event, GapDetected):
+            self._owner.on_alert("warning", f"{name}: messages {event.begin}..{event.end} are missing: asked again")
+            if self._live:
+                self.tell_step(SessionState.DOWN)
+        elif isinstance(event, GapFilled):
+            self._ask_again()
+        elif isinstance(event, SequencesReset):
+            self._sequences_reset(event)
+        elif isinstance(event, PeerReject):
+            self._refused(event.ref_msg_type, str(event.ref_seq), event.text)
+        elif isinstance(event, Garbled):
+            self._owner.on_alert("warning", f"{name}: ignored bytes that are no message: {event.reason}")
+
+    def _ask_again(self) -> None:
+        """After a doubt: the venue's word on all our orders, before another one is sent."""
+        if self._live and self.session.logged_on:
+            self.tell_step(SessionState.DOWN)
+            self.tell_step(SessionState.LOGGED_ON)
+
+    def _sequences_reset(self, event: SequencesReset) -> None:
+        """Reports that the venue had not delivered are lost: with orders open, so may be fills."""
+        name, who = self.config.name, "the venue" if event.by_peer else "we"
+        open_orders = int(self._loop.engine.risk.sessions[self.index]["open_orders"])
+        self._owner.on_alert("warning", f"{name}: {who} reset the sequence numbers")
+        if open_orders:
+            text = (
+                f"SEQUENCES_RESET: {name} with {open_orders} orders open: undelivered fills are lost; compare "
+                f"positions with the venue, then resume"
+            )
+            self._owner.halt(ScopeKind.FIRM, 0, text)
+        self._ask_again()
+
+    def _refused(self, ref_msg_type: str, ref_seq: str, text: str) -> None:
+        """The venue did not act on a message of ours. One that concerned an order stops the session."""
+        what = f"venue refused our message {ref_seq} (35={ref_msg_type or '?'}): {text}"
+        self._owner.on_alert("error", f"{self.config.name}: {what}")
+        if ref_msg_type in _ORDER_TYPES:
+            self._owner.halt(ScopeKind.SESSION, self.index, f"MESSAGE_REFUSED: {what}")
+            self._ask_again()
+
+    def _unreadable_report(self, message: Message) -> None:
+        """An execution report that lacks what the codec must have: it may have been a fill."""
+        what = f"report {message.seq} (35={message.msg_type}) about {message.text(11) or 'no ClOrdID'} cannot be read"
+        self._owner.on_alert("error", f"{self.config.name}: {what}: session halted")
+        self._owner.halt(ScopeKind.SESSION, self.index, f"UNREADABLE_REPORT: {what}; compare with the venue")
+        self.session.refuse(message.raw, 5, "a required field is missing or unreadable")
+
     def on_failure(self, session: FixSession, error: Exception) -> None:
         """The session failed in our own code: stop trading, then report."""
         self._owner.on_fatal(f"session {self.config.name} failed: {error!r}")
+
+    # -- market data by FIX --------------------------------------------------------------------
+
+    def subscribe(self, symbols: list[str]) -> None:
+        """Ask for top of book, snapshots, of ``symbols`` (sessions with market_data = "fix")."""
+        if self._subscribed or not self.session.logged_on:
+            return
+        self._subscribed = True
+        for first in range(0, len(symbols), _SYMBOLS_PER_REQUEST):
+            some = symbols[first : first + _SYMBOLS_PER_REQUEST]
+            self._requests += 1
+            body: list[tuple[int, str | bytes | int]] = [(262, f"MD{self._requests}"), (263, 1), (264, 1), (265, 0)]
+            body += [(267, 2), (269, 0), (269, 1), (146, len(some)), *((55, symbol) for symbol in some)]
+            self.session.send("V", body)
+
+    def beat(self) -> None:
+        """Ten times a second: a session that is in order keeps its quiet books alive, as a ring's heartbeat does."""
+        if self._subscribed and self._live and self.session.steady:
+            frame = new_frame(TIMER)
+            frame["kind"], frame["timer"], frame["wall_ns"] = FrameKind.TIMER, self.index + 1, self._loop.now_ns()
+            self._loop.post_frame(frame)
 
     # -- from the step -------------------------------------------------------------------------
 
     def tell_step(self, state: SessionState) -> None:
         """Post the session's state as a frame."""
+        self._live = state == SessionState.LOGGED_ON
         frame = new_frame(SESSION)
         frame["kind"], frame["source"] = FrameKind.SESSION, self.index
         frame["session"], frame["state"] = self.index, state
@@ -140,23 +241,56 @@ class Gateway:
 
     def send(self, rows: Any, count: int) -> None:
         """Send ORDER rows. What cannot be sent stays pending in the step until the venue is asked."""
-        try:
-            self.session.send_orders(rows, count)
-        except SessionNotLoggedOnError:
-            return  # the step learns it from the session frame, and asks at the next logon
-        except StoreError as e:
-            self._owner.on_fatal(f"session {self.config.name}: {e}")
+        first = 0
+        while first < count:
+            before = self.session.next_out
+            try:
+                self.session.send_orders(rows, count - first, first)
+            except SessionNotLoggedOnError:
+                return  # the step learns it from the session frame, and asks at the next logon
+            except HotPathError as e:
+                sent = self.session.next_out - before
+                self._count_sent(rows, first, sent)
+                first += sent
+                if not self._cannot_say(rows[first], e):
+                    return
+                first += 1
+                continue
+            except (StoreError, FixError) as e:
+                self._owner.on_fatal(f"session {self.config.name} cannot send: {e}")
+                return
+            self._count_sent(rows, first, count - first)
             return
-        except FixError as e:
-            self._owner.on_fatal(f"session {self.config.name} cannot send: {e}")
+
+    def _count_sent(self, rows: Any, first: int, count: int) -> None:
+        """Statistics of rows that left."""
+        if count <= 0:
             return
         self.messages_out += count
         now = self._loop.now_ns()
-        record_orders(self._latencies.histograms[Stage.TICK_TO_ORDER], self._latencies.sent_ns, rows, count, now)
+        record_orders(
+            self._latencies.histograms[Stage.TICK_TO_ORDER],
+            self._latencies.sent_ns,
+            rows[first : first + count],
+            count,
+            now,
+        )
+
+    def _cannot_say(self, row: Any, error: HotPathError) -> bool:
+        """One order that cannot be put into FIX: its instrument stops. False where no instrument is to blame."""
+        if int(row["action"]) in _MASS:
+            self._owner.on_fatal(f"session {self.config.name} cannot send: {error}")
+            return False
+        self._owner.halt(ScopeKind.INSTRUMENT, int(row["instrument"]), f"ORDER_NOT_ENCODABLE: {error}")
+        return True
 
     async def stop(self) -> None:
         """Log out and stay away."""
         await self.initiator.stop("shutting down")
+
+    def sync(self) -> None:
+        """Force the message store to the disk; blocking, any thread."""
+        self._store.sync()
 
     def close(self) -> None:
         """Close the store; the session's numbers are gone with it."""

@@ -67,7 +67,7 @@ class GreeksThread:
             if self._pin_core >= 0:
                 os.sched_setaffinity(threading.get_native_id(), {self._pin_core})
             self._refresh_loop()
-        except BaseException as e:  # the thread's outermost frame: the daemon sees it and halts
+        except BaseException as e:  # noqa: BLE001 - the thread's outermost frame: the daemon sees it and halts
             self.failure = e
 
     def _refresh_loop(self) -> None:

@@ -13,6 +13,7 @@ the current segment ends: time to stop trading in order.
 
 import mmap
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import JournalError, JournalFullError
+from engine.state import OUTPUT_FRAMES
 from market.crc import count_sound, seal_frames
 from market.jit import kernel
 from market.records import FRAME_BYTES, HEADER, as_layout
@@ -70,12 +72,14 @@ class _Segment:
     def __init__(self, path: Path, frames: int) -> None:
         self.path = path
         size = frames * FRAME_BYTES
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self.fd = -1
         try:
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             os.posix_fallocate(self.fd, 0, size)
             self.mapping = mmap.mmap(self.fd, size, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
         except OSError as e:
-            os.close(self.fd)
+            if self.fd >= 0:
+                os.close(self.fd)
             path.unlink(missing_ok=True)
             raise JournalFullError(
                 f"no room for a journal segment of {size >> 20} MiB in {path.parent}: {e.strerror}; free disk space"
@@ -95,14 +99,23 @@ class _Segment:
 
 
 class Journal:
-    """Writer of one run's journal. ``view`` is handed to kernels; it changes at a rotation."""
+    """Writer of one run's journal. ``view`` is handed to kernels; it changes at a rotation.
+
+    The step's thread appends and rotates; :meth:`prepare` and :meth:`sync` may be called from another.
+    """
 
     def __init__(self, directory: Path, segment_mib: int, min_free_mib: int, next_seq: int = 0) -> None:
         self.directory = directory
         self.segment_frames = segment_mib * FRAMES_PER_MIB
+        if self.segment_frames < 2 * OUTPUT_FRAMES:
+            least = 2 * OUTPUT_FRAMES // FRAMES_PER_MIB
+            raise JournalError(f"engine.journal_segment_mib must be at least {least}, was {segment_mib}")
         self.min_free_bytes = min_free_mib << 20
         directory.mkdir(parents=True, exist_ok=True)
         self._spare: _Segment | None = None
+        self._retired: list[tuple[_Segment, int]] = []
+        self._preparing = threading.Lock()
+        self._handing_over = threading.Lock()  # held for a list operation or a dup, never for a disk
         self._current = self._allocate(directory / "journal-spare.tmp")
         self.view = self._current.view(next_seq)
         self._name_current()
@@ -135,25 +148,41 @@ class Journal:
 
     def prepare(self) -> None:
         """Allocate and touch the next segment (tens of ms: call off the loop). JournalFullError."""
-        if self._spare is None:
-            self._spare = self._allocate(self.directory / "journal-spare.tmp")
+        with self._preparing:
+            if self._spare is None:
+                self._spare = self._allocate(self.directory / "journal-spare.tmp")
 
     def rotate(self) -> None:
-        """Continue in the prepared segment (preparing it now if nobody did)."""
+        """Continue in the prepared segment (preparing it now if nobody did).
+
+        The old one is closed by the next :meth:`sync`: its last pages go to the disk off the step.
+        """
         self.prepare()
         assert self._spare is not None
         old, used = self._current, int(self.view.words[J_POSITION])
-        self._current, self._spare = self._spare, None
+        with self._handing_over:
+            self._current, self._spare = self._spare, None
+            self._retired.append((old, used))
         self.view = self._current.view(self.next_seq)
         self._name_current()
-        old.close(used)
 
     def sync(self) -> None:
-        """fdatasync of what was written so far; releases the GIL. Any thread."""
-        os.fdatasync(self._current.fd)
+        """Fdatasync of what was written so far, in order of writing; releases the GIL. Any one thread."""
+        with self._handing_over:
+            retired, self._retired = self._retired, []
+            fd = os.dup(self._current.fd)  # a rotation and close meanwhile do not take it from us
+        try:
+            for segment, used in retired:
+                segment.close(used)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Seal: sync, cut the unused tail, remove the spare."""
+        for segment, used in self._retired:
+            segment.close(used)
+        self._retired = []
         self._current.close(int(self.view.words[J_POSITION]))
         if self._spare is not None:
             self._spare.close(0)
@@ -162,7 +191,7 @@ class Journal:
 
 
 class JournalEnd(NamedTuple):
-    """Where a journal stops and why; ``torn`` counts bytes behind the last sound frame."""
+    """Where a journal stops; ``torn_bytes`` were half written behind the last sound frame."""
 
     frames: int
     next_seq: int
@@ -174,32 +203,51 @@ def segments(directory: Path) -> list[Path]:
     return sorted(directory.glob(_PATTERN))
 
 
-def read_journal(directory: Path) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield each segment's sound frames as uint8[n, 128] (a read-only copy-on-write mapping).
+class _Contents(NamedTuple):
+    """One segment file as it was found."""
 
-    Stops quietly at a torn tail of the last segment; raises JournalError when damage is followed
-    by more frames (that is not a crash, it is a damaged file), naming file and frame.
+    raw: npt.NDArray[np.uint8]  # uint8[n, 128], all of it
+    sound: int  # frames, from the start, whose CRC is right
+    written: int  # frames up to the last one that was touched
+    torn_bytes: int  # of what was touched, behind the sound frames
+
+
+def _inspect(path: Path) -> _Contents:
+    size = path.stat().st_size
+    count, rest = divmod(size, FRAME_BYTES)
+    if count == 0:
+        return _Contents(np.zeros((0, FRAME_BYTES), np.uint8), 0, 0, rest)
+    raw = np.memmap(path, np.uint8, "c", shape=(count, FRAME_BYTES))
+    touched = np.flatnonzero(np.any(raw.view(np.int64) != 0, axis=1))
+    written = int(touched[-1]) + 1 if len(touched) else 0
+    sound = int(count_sound(raw, written))
+    return _Contents(raw, sound, written, (written - sound) * FRAME_BYTES + rest)
+
+
+def read_journal(directory: Path) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield each segment's sound frames as uint8[n, 128] (a copy-on-write mapping).
+
+    Stops quietly at a torn tail of the last segment. Raises JournalError, naming file and frame, where
+    that is not what is wrong: damage followed by whole frames, or in a file that was closed in
+    order (one that ends with its last frame: a crash leaves the pre-allocated rest behind).
     """
     paths = segments(directory)
-    expected = None
+    expected: int | None = None
     for number, path in enumerate(paths):
-        size = path.stat().st_size
-        if size < FRAME_BYTES:
-            continue
-        raw = np.memmap(path, np.uint8, "c", shape=(size // FRAME_BYTES, FRAME_BYTES))
-        headers = as_layout(raw, HEADER)
-        written = int(np.count_nonzero(headers["kind"]))
-        sound = int(count_sound(raw, written))
-        sequence = headers["jseq"][:sound]
-        if expected is None and sound:
-            expected = int(sequence[0])
-        if sound and not np.array_equal(sequence, np.arange(expected, expected + sound, dtype=np.uint64)):  # type: ignore[operator]
-            raise JournalError(f"{path}: frame numbers do not follow each other; restore the file from a copy")
-        last = number == len(paths) - 1
-        if sound < written and (not last or _sound_beyond(raw, sound, written)):
-            raise JournalError(f"{path}: frame {sound} fails its CRC and is not the last; restore it from a copy")
-        expected = (expected or 0) + sound
-        yield raw[:sound]
+        found = _inspect(path)
+        sequence = as_layout(found.raw, HEADER)["jseq"][: found.sound]
+        if found.sound:
+            first = int(sequence[0]) if expected is None else expected
+            expected = first + found.sound
+            if not np.array_equal(sequence, np.arange(first, expected, dtype=np.uint64)):
+                raise JournalError(f"{path}: frame numbers do not follow each other; restore the file from a copy")
+        if found.sound < found.written:
+            closed = found.written == len(found.raw) and path.stat().st_size % FRAME_BYTES == 0
+            if number < len(paths) - 1 or closed or _sound_beyond(found.raw, found.sound, found.written):
+                raise JournalError(
+                    f"{path}: frame {found.sound} fails its CRC and is no torn tail; restore it from a copy"
+                )
+        yield found.raw[: found.sound]
 
 
 def _sound_beyond(raw: npt.NDArray[np.uint8], bad: int, written: int) -> bool:
@@ -209,9 +257,26 @@ def _sound_beyond(raw: npt.NDArray[np.uint8], bad: int, written: int) -> bool:
 
 def journal_end(directory: Path) -> JournalEnd:
     """Count the sound frames of a run and the bytes of a torn tail."""
-    frames, next_seq, torn = 0, 0, 0
+    frames, next_seq = 0, 0
     for raw in read_journal(directory):
         frames += len(raw)
         if len(raw):
             next_seq = int(as_layout(raw, HEADER)["jseq"][-1]) + 1
-    return JournalEnd(frames, next_seq, torn)
+    paths = segments(directory)
+    return JournalEnd(frames, next_seq, _inspect(paths[-1]).torn_bytes if paths else 0)
+
+
+def trim(directory: Path) -> int:
+    """Give back what a run that died left behind: its spare, the unused rest and the torn tail.
+
+    Returns the bytes of the torn tail. The caller owns the directory, and has read it.
+    """
+    (directory / "journal-spare.tmp").unlink(missing_ok=True)
+    paths = segments(directory)
+    if not paths:
+        return 0
+    for path in paths[:-1]:
+        os.truncate(path, _inspect(path).written * FRAME_BYTES)
+    last = _inspect(paths[-1])
+    os.truncate(paths[-1], last.sound * FRAME_BYTES)
+    return last.torn_bytes

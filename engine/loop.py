@@ -19,10 +19,11 @@ import numpy.typing as npt
 from engine.handle import make_handle
 from engine.journal import Journal
 from engine.latency import Latencies, Stage
-from engine.state import MAX_SOURCES, OUTPUT_FRAMES, Engine
+from engine.state import MAX_SOURCES, OUTPUT_FRAMES, SOURCE_VOID, Engine
 from engine.turn import (
     F_OFFSET_NS,
     F_STOP,
+    F_TAKEN,
     FEED_WORDS,
     MAX_RINGS,
     STATUS_LAPPED,
@@ -34,9 +35,10 @@ from engine.turn import (
     turn,
 )
 from gpu.theo_table import TheoTable
-from market.atomics import cpu_pause, load_acquire
+from market.atomics import cpu_pause, load_acquire, store_release
+from market.enums import FrameKind
 from market.jit import kernel
-from market.records import THEO, frames, table
+from market.records import THEO, TIMER, frames, table
 from market.rings import FRAME_WORDS, HEADER_WORDS, SpscRing, spsc_push
 
 INBOX_FRAMES = 1 << 14
@@ -65,15 +67,15 @@ def drain(words: npt.NDArray[np.int64], slots: npt.NDArray[np.int64], out: npt.N
         place = (tail + i) & (words[16] - 1)
         for k in range(FRAME_WORDS):
             out[i, k] = slots[place, k]
-    words[8] = tail + count
+    store_release(words, 8, tail + count)
     return count
 
 
 @kernel
 def wait_taken(words: npt.NDArray[np.int64], head: int, spins: int) -> bool:
-    """Spin until the consumer's tail reached ``head``; False when ``spins`` ran out."""
+    """Spin until ``head`` inbox frames are journaled and applied; False when ``spins`` ran out."""
     for _ in range(spins):
-        if load_acquire(words, 8) >= head:
+        if load_acquire(words, F_TAKEN) >= head:
             return True
         cpu_pause()
     return False
@@ -161,7 +163,7 @@ class StepLoop:
     def _await_taken(self) -> None:
         head = int(self.inbox.words[0])
         deadline = time.monotonic() + 5.0
-        while not wait_taken(self.inbox.words, head, 20_000):
+        while not wait_taken(self.feeds.words, head, 20_000):
             if self.failure is not None or time.monotonic() > deadline:
                 raise RuntimeError("the step thread does not take frames") from self.failure
 
@@ -170,11 +172,18 @@ class StepLoop:
         self.post(np.frombuffer(frame.tobytes(), np.int64).reshape(1, FRAME_WORDS), 1)
 
     def set_ring(self, place: int, words: npt.NDArray[np.int64] | None, cursor: int = 0) -> None:
-        """Attach or detach a market data ring; restarts the spin thread around the change."""
+        """Attach or detach a market data ring; restarts the spin thread around the change.
+
+        Books of the ring before are void: a restarted publisher counts and dates from the beginning.
+        """
         running = self._stop_thread()
         self._rings[place] = np.zeros(HEADER_WORDS, np.int64) if words is None else words
         self.feeds.cursors[place] = cursor
         self.feeds = self.feeds._replace(rings=tuple(self._rings))
+        if words is not None:
+            frame = new_frame(TIMER)
+            frame["kind"], frame["timer"], frame["period_ns"] = FrameKind.TIMER, place + 1, SOURCE_VOID
+            self.post_frame(frame)
         if running:
             self._start_thread()
 
@@ -273,7 +282,7 @@ class StepLoop:
                 status = spin(self.handle, self.journal.view, self.feeds, TURN_BUDGET, self.outbox.eventfd, one)
                 if status == STATUS_ROTATE:
                     self.journal.rotate()
-        except BaseException as e:  # the thread's outermost frame: the daemon sees it and stops trading
+        except BaseException as e:  # noqa: BLE001  the thread's outermost frame: the daemon sees it and stops trading
             self.failure = e
             self.outbox.notify()
 

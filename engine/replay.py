@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import snapshot
-from engine.errors import JournalError, ReplayMismatch
-from engine.handle import make_handle, Handle, in_cells, out_cells, scalars
-from engine.journal import read_journal, segments
+from engine.errors import JournalError, ReplayMismatch, SnapshotError
+from engine.handle import Handle, in_cells, make_handle, out_cells, scalars
+from engine.journal import read_journal, segments, trim
 from engine.state import W_OUT, Engine, make_engine
 from engine.step.dispatch import step
 from market.enums import FrameKind
@@ -68,7 +68,7 @@ def replay_frames(
     return -1
 
 
-def _describe(raw: npt.NDArray[np.uint8], row: int, e: Handle, owed: int) -> str:
+def _describe(raw: npt.NDArray[np.uint8], row: int, engine: Engine, owed: int) -> str:
     header: Any = as_layout(raw, HEADER)[row]
     kind = int(header["kind"])
     name = FrameKind(kind).name if kind in FrameKind._value2member_map_ else str(kind)
@@ -77,12 +77,12 @@ def _describe(raw: npt.NDArray[np.uint8], row: int, e: Handle, owed: int) -> str
         return f"{where}: the step put out {owed} more frames than the journal holds before it"
     if owed == 0:
         return f"{where}: the journal holds an output that the step does not put out"
-    mine = out_cells(e)[int(scalars(e)[W_OUT]) - owed]
+    mine = engine.outputs.cells[int(engine.words[W_OUT]) - owed]
     words = [k for k in range(2, 16) if mine[k] != raw[row].view(np.int64)[k]]
-    return f"{where}: output differs in words {words}"
+    return f"{where}: output differs in words {words} of 16"
 
 
-def replay_into(engine: Handle, directory: Path, first_seq: int = 0) -> ReplayResult:
+def replay_into(engine: Engine, directory: Path, first_seq: int = 0) -> ReplayResult:
     """Apply the journal in ``directory`` from frame ``first_seq`` on; stops at the first difference.
 
     A run that died between an input and its outputs leaves outputs owed at the very end: those
@@ -93,6 +93,11 @@ def replay_into(engine: Handle, directory: Path, first_seq: int = 0) -> ReplayRe
     total = 0
     for raw in read_journal(directory):
         headers = as_layout(raw, HEADER)
+        if total == 0 and len(raw) and int(headers["jseq"][0]) > first_seq:
+            raise JournalError(
+                f"{directory}: the journal begins at frame {int(headers['jseq'][0])}, needed from {first_seq}: "
+                f"a segment is missing"
+            )
         skip = int(np.searchsorted(headers["jseq"], np.uint64(first_seq))) if len(raw) else 0
         part = raw[skip:]
         cells = part.view(np.int64)
@@ -141,7 +146,7 @@ def verify(path: Path) -> ReplayResult:
     return replay_into(engine, directory, meta.next_seq)
 
 
-def restore(engine: Handle, directory: Path) -> int:
+def restore(engine: Engine, directory: Path) -> int:
     """Bring ``engine`` to the end of the run in ``directory``; returns the next journal number.
 
     Starts from the newest readable snapshot. Raises ReplayMismatch when the journal and this build
@@ -152,12 +157,13 @@ def restore(engine: Handle, directory: Path) -> int:
     for path in (*snapshots, start):
         try:
             meta = snapshot.load(engine, path)
-        except snapshot.SnapshotError:
+        except SnapshotError:
             if path == start:
                 raise
             continue
         result = replay_into(engine, directory, meta.next_seq)
         if not result.ok:
             raise ReplayMismatch(f"{directory}: {result.mismatch}; use the build that wrote it, or a fresh state_dir")
+        trim(directory)
         return meta.next_seq + result.frames
     raise JournalError(f"{directory} holds no snapshot")

@@ -6,6 +6,7 @@ a member that names build, journal position and array layouts.
 
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.state import Engine, durable_arrays
 
 FORMAT = 1
 _META = "meta"
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, msgspec.DecodeError)
 
 
 class SnapshotMeta(msgspec.Struct, frozen=True):
@@ -51,7 +53,7 @@ def load(engine: Engine, path: Path) -> SnapshotMeta:
     whose tables look different.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             meta = msgspec.json.decode(stored[_META].tobytes(), type=SnapshotMeta)
             wanted = _layouts(engine)
             if meta.format != FORMAT or meta.layouts != wanted:
@@ -62,7 +64,7 @@ def load(engine: Engine, path: Path) -> SnapshotMeta:
                 )
             for name, array in durable_arrays(engine).items():
                 np.asarray(array)[...] = stored[name]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError) as e:
+    except _UNREADABLE as e:
         raise SnapshotError(f"{path} cannot be read ({e}): remove it to replay from the snapshot before") from e
     return meta
 
@@ -70,9 +72,9 @@ def load(engine: Engine, path: Path) -> SnapshotMeta:
 def read_meta(path: Path) -> SnapshotMeta:
     """Only the description of a snapshot."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return msgspec.json.decode(stored[_META].tobytes(), type=SnapshotMeta)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError) as e:
+    except _UNREADABLE as e:
         raise SnapshotError(f"{path} cannot be read: {e}") from e
 
 

@@ -23,6 +23,7 @@ INPUT_FRAMES = 64
 OUTPUT_FRAMES = 1 << 15
 NO_SLOT = -1
 MASS_SLOT = MAX_SLOTS - 1  # ClOrdIDs of mass requests carry this slot: no order ever has it
+SOURCE_VOID = -1  # TIMER.period_ns of a source whose books no longer hold: it was lapped or replaced
 
 # words[...]: int64 scalars of the engine.
 (
@@ -98,6 +99,10 @@ SERIES = packed(
         ("dirty", "<i4"),  # requote at the next timer
         ("bid_denial", "<u4"),
         ("ask_denial", "<u4"),
+        ("priceable", "<i4"),  # both sides can be shown: a bid below one tick cannot
+        ("pad", "<i4"),
+        ("bid_wait_ns", "<i8"),  # no new bid before: the venue rejected the last one
+        ("ask_wait_ns", "<i8"),
         ("allowed_samples", "<i8"),
         ("present_samples", "<i8"),
     ]
@@ -107,6 +112,8 @@ ORDER_SLOT = packed(
     [
         ("cl_ord_id", "<u8"),  # acknowledged identity
         ("pending_id", "<u8"),  # of the cancel or replace in flight, 0 none
+        ("first_id", "<u8"),  # ClOrdID it was sent with; every id of the order lies in first_id .. last_id
+        ("last_id", "<u8"),  # of its newest request
         ("order_id", "<u8"),
         ("price_ticks", "<i8"),
         ("qty", "<i8"),  # OrderQty
@@ -115,6 +122,9 @@ ORDER_SLOT = packed(
         ("pending_qty", "<i8"),
         ("counted", "<i8"),  # what risk counts as working for it
         ("sent_ns", "<i8"),
+        ("cancel_refused_ns", "<i8"),  # when the venue last refused to cancel it, 0 never
+        ("replace_refused_ns", "<i8"),
+        ("adopted_ns", "<i8"),  # when it was taken over from the run before, 0 sent by this one
         ("recon", "<i8"),  # last status request that saw it
         ("instrument", "<i4"),
         ("session", "<i4"),
@@ -131,7 +141,7 @@ UNDERLYING = packed(
         ("instrument", "<i4"),
         ("risk_slot", "<i4"),
         ("hedge_slot", "<i4"),
-        ("pad", "<i4"),
+        ("hedge_denial", "<u4"),  # of the last hedge, so that it is said once
         ("spot", "<f8"),
         ("spot_quoted", "<f8"),  # spot at the last requote of the whole chain
         ("spot_totals", "<f8"),  # spot at which the portfolio was last totalled
@@ -146,6 +156,7 @@ LINK = packed(
         ("state", "<i4"),  # SessionState
         ("adopt", "<i4"),  # 1: keep open orders found on start
         ("recon", "<i8"),  # number of the status request in flight, 0 none
+        ("recon_id", "<u8"),  # its MassStatusReqID: reports of an older request are not its answer
         ("recon_ns", "<i8"),
         ("recon_corrected", "<i8"),
         ("last_in_seq", "<u8"),  # highest MsgSeqNum journaled

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.handle import Handle, in_cells, in_commit, in_header, in_quote, out_cells
+from engine.handle import Handle, in_cells, in_commit, in_header, in_quote, in_timer, out_cells
 from engine.journal import JournalView, journal_append, room
-from engine.state import OUTPUT_FRAMES, W_OUT
+from engine.state import OUTPUT_FRAMES, SOURCE_VOID, W_OUT
 from engine.step.dispatch import step
-from gpu.theo_table import ROWS, theo_read
-from market.atomics import c_write, clock_ns, cpu_pause, load_acquire
+from gpu.theo_table import ROWS, WRITING, theo_read
+from market.atomics import c_write, clock_ns, cpu_pause, load_acquire, store_release
 from market.enums import FrameKind
 from market.jit import kernel
 from market.records import FRAME_BYTES
@@ -26,7 +26,7 @@ from market.rings import W_CURSOR, W_SLOTS, ring_read, spsc_pop, spsc_push
 
 _QUOTE = int(FrameKind.QUOTE)
 _COMMIT = int(FrameKind.THEO_COMMIT)
-_THEO = int(FrameKind.THEO)
+_TIMER = int(FrameKind.TIMER)
 
 # feeds.words: the driver's own words, not part of the state.
 (
@@ -40,7 +40,8 @@ _THEO = int(FrameKind.THEO)
     F_BACKLOG_MAX,
     F_TURNS,
     F_UNDERLYING,  # instrument number of the theo table's underlying
-) = range(10)
+    F_TAKEN,  # inbox frames journaled and applied so far: what a waiting session may count on
+) = range(11)
 FEED_WORDS = 32
 MAX_RINGS = 4
 
@@ -48,7 +49,7 @@ STATUS_IDLE = 0
 STATUS_MORE = 1  # the budget ended before the sources were empty
 STATUS_ROTATE = 2  # the journal segment has no room for another step
 STATUS_STALLED = 3  # the outbox has no room for another step's output
-STATUS_LAPPED = 4  # a ring overtook us: its books are void until refreshed
+STATUS_LAPPED = 4  # a ring overtook us: the step was told that its books are void
 
 
 class Feeds(NamedTuple):
@@ -112,8 +113,23 @@ def _from_inbox(e: Handle, journal: JournalView, feeds: Feeds, budget: int) -> i
         if not spsc_pop(feeds.inbox_words, feeds.inbox_slots, in_cells(e), 0):
             break
         take(e, journal, feeds, True)
+        # The ring's own tail moves when a frame is popped, which is before it is in the journal.
+        store_release(feeds.words, F_TAKEN, feeds.words[F_TAKEN] + 1)
         taken += 1
     return taken
+
+
+@kernel
+def void_source(e: Handle, journal: JournalView, feeds: Feeds, ring: int) -> None:
+    """Tell the step that it has missed frames of ``ring``: its books do not hold until they are repeated."""
+    for k in range(16):
+        in_cells(e)[0, k] = 0
+    frame = in_timer(e)[0]
+    frame.kind = _TIMER
+    frame.source = ring
+    frame.timer = ring + 1
+    frame.period_ns = SOURCE_VOID
+    take(e, journal, feeds, True)
 
 
 @kernel
@@ -131,10 +147,11 @@ def _from_ring(
         if got == 0:
             break
         if got < 0:
-            # Continue behind the publisher with some distance; what was lost is repeated by its carousel.
+            # Continue at the publisher's present end; what was lost is repeated by its carousel.
             now_at = load_acquire(words, W_CURSOR)
             feeds.words[F_LAPPED] += now_at - cursor
             feeds.cursors[ring] = now_at
+            void_source(e, journal, feeds, ring)
             return -STATUS_LAPPED
         feeds.cursors[ring] = cursor + 1
         header = in_header(e)[0]
@@ -163,7 +180,9 @@ def _from_theo(e: Handle, journal: JournalView, feeds: Feeds) -> int:
     if sequence <= 0 or sequence == feeds.words[F_THEO_SEEN]:
         return 0
     count = feeds.theo_words[ROWS + (sequence & 1)]
-    if room(journal) <= 2 * OUTPUT_FRAMES + count:
+    if load_acquire(feeds.theo_words, WRITING) >= sequence + 2:
+        return 0  # the count may be of the refresh being written: take that one when it is there
+    if room(journal) <= OUTPUT_FRAMES + count:  # rows put nothing out, their commit may
         return -STATUS_ROTATE
     if _outbox_room(feeds) < OUTPUT_FRAMES:
         return -STATUS_STALLED
@@ -233,4 +252,4 @@ def spin(e: Handle, journal: JournalView, feeds: Feeds, budget: int, wake_fd: in
     return STATUS_IDLE
 
 
-__all__ = ["FEED_WORDS", "FRAME_BYTES", "Feeds", "MAX_RINGS", "W_OUT", "spin", "take", "turn"]
+__all__ = ["FEED_WORDS", "FRAME_BYTES", "MAX_RINGS", "W_OUT", "Feeds", "spin", "take", "turn"]

@@ -85,6 +85,7 @@ class Verbs:
                     "low": 0.0,
                     "high": spec.high,
                     "unit": spec.unit,
+                    "meaning": spec.meaning,
                     "reason": spec.reason,
                     "used": None,
                 }
@@ -127,7 +128,8 @@ class Verbs:
                 return ScopeKind.UNDERLYING, number
             return ScopeKind.INSTRUMENT, number
         raise ControlError(
-            f"unknown scope {text!r}: firm, session:NAME ({', '.join(sessions)}), underlying:SYMBOL or instrument:SYMBOL",
+            f"unknown scope {text!r}: firm, session:NAME ({', '.join(sessions)}), underlying:SYMBOL or "
+            f"instrument:SYMBOL",
             2,
         )
 

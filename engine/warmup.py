@@ -4,7 +4,10 @@ The kernels are exercised through their real entry points on a throw-away state,
 compiled is exactly what trading calls.
 """
 
+import asyncio
+import contextlib
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,3 +102,25 @@ def _analytics_kernels(say: Progress) -> int:
 def warm_kernels(say: Progress) -> int:
     """Compile or load everything; ``say`` is told what is being done. Returns the entry points warmed."""
     return _step_kernels(say) + _codec_kernels(say) + _analytics_kernels(say)
+
+
+async def warm_kernels_aside(say: Progress) -> None:
+    """:func:`warm_kernels` in a thread that, unlike an executor's, nobody waits for at the end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            warm_kernels(say)
+        except BaseException as e:  # noqa: BLE001 - the thread's outermost frame: handed to who waits
+            error = e
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=work, name="axiom-compiler", daemon=True).start()
+    await done

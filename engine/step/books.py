@@ -24,7 +24,7 @@ from engine.handle import (
     underlying_of,
     underlyings,
 )
-from engine.state import O_REQUOTE_FRACTION, W_INSTRUMENTS, W_MARKET_NS, W_NOW, W_ORPHANS, W_REFRESH
+from engine.state import MAX_SOURCES, O_REQUOTE_FRACTION, W_INSTRUMENTS, W_MARKET_NS, W_NOW, W_ORPHANS, W_REFRESH
 from engine.step.quoting import requote, requote_chain
 from engine.step.submit import theo_now
 from market.enums import OrdStatus, SecurityKind
@@ -78,7 +78,7 @@ def on_quote(e: Handle, i: int) -> None:
     """A book changed: take it over, then look again at our quotes that depend on it."""
     q = in_quote(e)[i]
     instrument = np.int64(q.instrument)
-    if instrument >= scalars(e)[W_INSTRUMENTS]:
+    if instrument >= scalars(e)[W_INSTRUMENTS] or q.source >= MAX_SOURCES:
         scalars(e)[W_ORPHANS] += 1
         return
     book = books(e)[instrument]
@@ -89,6 +89,7 @@ def on_quote(e: Handle, i: int) -> None:
     book.bid2_ticks, book.bid2_qty = q.bid2_ticks, q.bid2_qty
     book.ask2_ticks, book.ask2_qty = q.ask2_ticks, q.ask2_qty
     book.recv_ns, book.ts_ns, book.src_seq = q.recv_ns, q.ts_ns, q.src_seq
+    opened_or_closed = book.status != q.status
     book.status = np.int32(q.status)
     book.source = np.int32(q.source)
     source_ns(e)[q.source] = q.recv_ns
@@ -97,7 +98,7 @@ def on_quote(e: Handle, i: int) -> None:
     before_bid, before_ask = book.market_bid, book.market_ask
     refresh_market(e, instrument)
     if instruments(e)[instrument].security == _OPTION:
-        if book.market_bid != before_bid or book.market_ask != before_ask:
+        if opened_or_closed or book.market_bid != before_bid or book.market_ask != before_ask:
             requote(e, instrument)
         return
     _on_spot(e, instrument)
@@ -114,6 +115,22 @@ def _on_spot(e: Handle, instrument: int) -> None:
     u.spot = 0.5 * (book.market_bid + book.market_ask) * price_unit(e, instrument)
     if abs(u.spot - u.spot_quoted) >= options(e)[O_REQUOTE_FRACTION] * u.spot:
         requote_chain(e, np.int64(under))
+
+
+@kernel(internal=True)
+def forget_book(e: Handle, instrument: int) -> None:
+    """A book that no longer holds: closed and never heard of, until its next quote."""
+    book = books(e)[instrument]
+    book.recv_ns = 0
+    book.ts_ns = 0
+    book.src_seq = np.uint64(0)
+    book.status = 0
+    book.market_bid = 0
+    book.market_ask = 0
+    under = underlying_of(e)[instrument]
+    if under >= 0 and underlyings(e)[under].instrument == instrument:
+        underlyings(e)[under].spot = 0.0
+        underlyings(e)[under].spot_quoted = 0.0  # the next spot requotes the chain, however near it is
 
 
 @kernel(internal=True)
@@ -170,4 +187,6 @@ def on_theo_commit(e: Handle, i: int) -> None:
         requote_chain(e, under)
 
 
-__all__ = ["on_quote", "on_theo", "on_theo_commit", "own_open", "price_unit", "refresh_market", "theo_now"]
+__all__ = [
+    "forget_book", "on_quote", "on_theo", "on_theo_commit", "own_open", "price_unit", "refresh_market", "theo_now",
+]  # fmt: skip

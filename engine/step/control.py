@@ -28,10 +28,12 @@ from engine.state import (
     MAX_UNDERLYINGS,
     NO_SLOT,
     O_STUCK_NS,
+    SOURCE_VOID,
     W_ARMED,
     W_DRAINING,
     W_INSTRUMENTS,
     W_LAST_SAMPLE,
+    W_MARKET_NS,
     W_NOW,
     W_OUT,
     W_PRESENCE_ALLOWED,
@@ -40,14 +42,16 @@ from engine.state import (
     W_SEQUENCE,
     W_UNDERLYINGS,
 )
+from engine.step.books import forget_book
 from engine.step.emit import emit_event
 from engine.step.hedging import maybe_hedge
-from engine.step.quoting import pull, quotable, requote_dirty, two_sided
+from engine.step.quoting import leave, pull, quotable, requote_dirty, two_sided
 from engine.step.reconcile import mass_cancel, request_status, unknown_orders
-from engine.step.submit import can_change, submit_cancel
+from engine.step.submit import can_change, data_fresh, submit_cancel
 from market.enums import ControlVerb, OrdStatus, RiskState, ScopeKind, SecurityKind, SessionState
 from market.jit import kernel
 from market.orders import is_open
+from risk.denials import Denial
 from risk.state import define_instrument, effective_state, kill, rearm, set_limit, set_session, set_state
 
 _LIMIT_SET = int(ControlVerb.LIMIT_SET)
@@ -89,6 +93,8 @@ _E_DOWN = int(EventCode.SESSION_DOWN)
 _E_UP = int(EventCode.SESSION_UP)
 _E_STUCK = int(EventCode.STUCK_ORDER)
 
+_FIRST_DATA_DENIAL = int(Denial.STALE_FEED)
+_LAST_DATA_DENIAL = int(Denial.MARKET_CROSSED)
 SAMPLE_NS = 100_000_000  # presence is sampled ten times a second
 _REASK_NS = 10_000_000_000  # a status request unanswered for this long is asked again
 
@@ -145,9 +151,10 @@ def on_control(e: Handle, i: int) -> None:
     verb, scope, target = np.int64(c.verb), np.int64(c.scope), np.int64(c.target)
     done = True
     if verb == _LIMIT_SET:
-        old = risk(e).limits[c.limit]
-        done = set_limit(risk(e), np.int64(c.limit), c.value)
+        done = 0 < c.limit < len(risk(e).limits)
         if done:
+            old = risk(e).limits[c.limit]
+            set_limit(risk(e), np.int64(c.limit), c.value)
             emit_event(e, _E_LIMIT, _FIRM, 0, 0, c.value, old, np.int64(c.limit))
             _dirty_all(e)
     elif verb == _HALT:
@@ -164,7 +171,7 @@ def on_control(e: Handle, i: int) -> None:
         if done:
             emit_event(e, _E_REARMED, _FIRM, 0, 0, 0.0, 0.0, 0)
     elif verb == _ARM:
-        done = set_state(risk(e), _FIRM, 0, _ACTIVE)
+        done = scalars(e)[W_DRAINING] == 0 and set_state(risk(e), _FIRM, 0, _ACTIVE)
         if done:
             scalars(e)[W_ARMED] = 1
             emit_event(e, _E_ARMED, _FIRM, 0, 0, 0.0, 0.0, 0)
@@ -254,6 +261,8 @@ def _watch_requests(e: Handle) -> None:
             if now - link.recon_ns > _REASK_NS:
                 request_status(e, session)
             continue
+        if now - link.recon_ns <= options(e)[O_STUCK_NS]:
+            continue  # asked and answered just now
         for slot in range(len(orders(e))):
             order = orders(e)[slot]
             if order.in_use == 0 or order.session != session or now - order.sent_ns <= options(e)[O_STUCK_NS]:
@@ -268,14 +277,26 @@ def _watch_requests(e: Handle) -> None:
 
 
 @kernel(internal=True)
-def _sample_presence(e: Handle) -> None:
-    """Count, per series, the samples at which risk allowed quotes and those with both sides there."""
+def _sample_series(e: Handle) -> None:
+    """Ten times a second, every series: pull what stands on stale data, and count presence.
+
+    Presence: the samples at which risk allowed quotes, and those with both sides there. A series
+    whose bid would be below one tick is offered only, and not counted.
+    """
     for instrument in range(scalars(e)[W_INSTRUMENTS]):
-        if instruments(e)[instrument].security != _OPTION or not quotable(e, instrument):
+        if instruments(e)[instrument].security != _OPTION:
             continue
         row = series(e)[instrument]
+        if not quotable(e, instrument) or not data_fresh(e, instrument):
+            if row.bid_slot != NO_SLOT or row.ask_slot != NO_SLOT:
+                leave(e, instrument)
+            continue
+        stale_bid = _FIRST_DATA_DENIAL <= row.bid_denial <= _LAST_DATA_DENIAL
+        stale_ask = _FIRST_DATA_DENIAL <= row.ask_denial <= _LAST_DATA_DENIAL
+        if stale_bid or stale_ask:
+            row.dirty = 1  # the data are back, perhaps with the very prices of before
         present = two_sided(e, instrument)
-        if present or (row.bid_denial == 0 and row.ask_denial == 0):
+        if row.priceable != 0 and (present or (row.bid_denial == 0 and row.ask_denial == 0)):
             row.allowed_samples += 1
             scalars(e)[W_PRESENCE_ALLOWED] += 1
             if present:
@@ -285,11 +306,15 @@ def _sample_presence(e: Handle) -> None:
 
 @kernel(internal=True)
 def on_timer(e: Handle, i: int) -> None:
-    """Timer 0 is the clock; timer 1+k says that source k was alive at ``wall_ns``."""
+    """Timer 0 is the clock; timer 1+k says that source k was alive at ``wall_ns``, or that its books are void."""
     t = in_timer(e)[i]
     if t.timer > 0:
         source = np.int64(t.timer) - 1
-        if source < len(source_ns(e)) and t.wall_ns > source_ns(e)[source]:
+        if t.period_ns == SOURCE_VOID:
+            for instrument in range(scalars(e)[W_INSTRUMENTS]):
+                if books(e)[instrument].source == source:
+                    forget_book(e, instrument)
+        elif source < len(source_ns(e)) and t.wall_ns > source_ns(e)[source]:
             source_ns(e)[source] = t.wall_ns
         return
     requote_dirty(e)
@@ -297,7 +322,7 @@ def on_timer(e: Handle, i: int) -> None:
         maybe_hedge(e, under)
     if scalars(e)[W_NOW] - scalars(e)[W_LAST_SAMPLE] >= SAMPLE_NS:
         scalars(e)[W_LAST_SAMPLE] = scalars(e)[W_NOW]
-        _sample_presence(e)
+        _sample_series(e)
         _watch_requests(e)
 
 
@@ -309,6 +334,9 @@ def on_run_start(e: Handle, i: int) -> None:
     scalars(e)[W_SEQUENCE] = 0
     scalars(e)[W_ARMED] = 0
     scalars(e)[W_DRAINING] = 0
+    scalars(e)[W_MARKET_NS] = 0  # another market may stand earlier in time than the one before
+    scalars(e)[W_PRESENCE_ALLOWED] = 0
+    scalars(e)[W_PRESENCE_TWO_SIDED] = 0
     set_state(risk(e), _FIRM, 0, _HALTED)
     for session in range(MAX_SESSIONS):
         links(e)[session].state = _DOWN
@@ -316,15 +344,11 @@ def on_run_start(e: Handle, i: int) -> None:
         set_session(risk(e), session, _DOWN)
         unknown_orders(e, session)
     for instrument in range(scalars(e)[W_INSTRUMENTS]):
-        books(e)[instrument].recv_ns = 0
-        books(e)[instrument].src_seq = np.uint64(0)
-        books(e)[instrument].ts_ns = 0
-        books(e)[instrument].status = 0
-        books(e)[instrument].market_bid = 0
-        books(e)[instrument].market_ask = 0
-        series(e)[instrument].status = -1
-    for under in range(scalars(e)[W_UNDERLYINGS]):
-        underlyings(e)[under].spot = 0.0
+        forget_book(e, instrument)
+        row = series(e)[instrument]
+        row.status = -1
+        row.allowed_samples = 0
+        row.present_samples = 0
     source_ns(e)[:] = 0
 
 

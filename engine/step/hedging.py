@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.handle import Handle, books, hedging_params, instruments, links, options, risk, scalars, underlyings
-from engine.state import O_HEDGE_INTERVAL_NS, O_HEDGING, W_ARMED, W_DRAINING, W_NOW
+from engine.state import O_HEDGE_INTERVAL_NS, O_HEDGING, W_ARMED, W_DENIAL, W_DRAINING, W_NOW
 from engine.step.submit import PURPOSE_HEDGE, submit_new
 from market.enums import RiskState, SessionState, TimeInForce, TradingStatus
 from market.jit import kernel
@@ -43,10 +43,13 @@ def maybe_hedge(e: Handle, under: int) -> None:
     half = 0.5 * (book.market_ask - book.market_bid) * unit
     band = hedge_band(hedging_params(e), u.spot, risk(e).underlyings[slot].held_gamma, half)
     rule = np.int64(instruments(e)[instrument].tick_rule)
-    wanted = hedge_order(
-        hedging_params(e), delta, 0.0, band, book.market_bid, book.market_ask, rule, np.int64(hedging_params(e)[HedgingParam.MAX_QTY])
-    )
+    most = np.int64(hedging_params(e)[HedgingParam.MAX_QTY])
+    wanted = hedge_order(hedging_params(e), delta, 0.0, band, book.market_bid, book.market_ask, rule, most)
     if wanted.qty <= 0:
         return
     u.hedge_ns = now
-    u.hedge_slot = submit_new(e, instrument, wanted.side, wanted.price_ticks, wanted.qty, _IOC, 0, PURPOSE_HEDGE, 0)
+    before = np.int64(u.hedge_denial)
+    u.hedge_slot = submit_new(
+        e, instrument, wanted.side, wanted.price_ticks, wanted.qty, _IOC, 0, PURPOSE_HEDGE, before
+    )
+    u.hedge_denial = scalars(e)[W_DENIAL]

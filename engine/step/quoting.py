@@ -27,7 +27,7 @@ from engine.state import (
     W_NOW,
 )
 from engine.step.submit import PURPOSE_QUOTE, can_change, submit_cancel, submit_new, submit_replace, theo_now
-from market.enums import RiskState, SecurityKind, SessionState, Side, TimeInForce, TradingStatus
+from market.enums import OrdStatus, RiskState, SecurityKind, SessionState, Side, TimeInForce, TradingStatus
 from market.jit import kernel
 from risk.denials import Denial
 from risk.exposure import portfolio_delta, portfolio_vega
@@ -42,6 +42,12 @@ _BUY = int(Side.BUY)
 _SELL = int(Side.SELL)
 _DAY = int(TimeInForce.DAY)
 _RATE_DENIAL = int(Denial.RATE_MESSAGES)
+_S_NEW = int(OrdStatus.NEW)
+_S_PARTIAL = int(OrdStatus.PARTIALLY_FILLED)
+_S_PENDING_REPLACE = int(OrdStatus.PENDING_REPLACE)
+
+ADOPTED_NS = 10_000_000_000  # a start takes three seconds; longer, and a stale quote is just stale
+_CANCEL_AGAIN_NS = 1_000_000_000
 
 
 @kernel(internal=True)
@@ -53,9 +59,18 @@ def quotable(e: Handle, instrument: int) -> bool:
     if links(e)[session].state != _READY or effective_state(risk(e), instrument, session) > _REDUCING:
         return False
     under = underlying_of(e)[instrument]
+    if under < 0:
+        return False
     return (
         series(e)[instrument].status == 0 and books(e)[instrument].status == _OPEN and underlyings(e)[under].spot > 0.0
     )
+
+
+@kernel(internal=True)
+def _cancel_refused(e: Handle, slot: int) -> bool:
+    """Whether the venue refused to cancel this order a moment ago: asking again at once is a storm."""
+    refused = orders(e)[slot].cancel_refused_ns
+    return refused != 0 and scalars(e)[W_NOW] - refused < _CANCEL_AGAIN_NS
 
 
 @kernel(internal=True)
@@ -63,7 +78,7 @@ def pull_side(e: Handle, slot: int) -> bool:
     """Cancel one side's order if it can be cancelled now; True when it is still in flight."""
     if slot < 0:
         return False
-    if not can_change(e, slot):
+    if not can_change(e, slot) or _cancel_refused(e, slot):
         return True
     submit_cancel(e, slot)
     return False
@@ -79,9 +94,39 @@ def pull(e: Handle, instrument: int) -> None:
 
 
 @kernel(internal=True)
+def _awaits_judgement(e: Handle, instrument: int, slot: int) -> bool:
+    """Whether an order kept from the run before may stand although its series cannot be quoted yet.
+
+    Adopting keeps a place in the queue over a restart, until the engine is armed and the series has a
+    theo; for ADOPTED_NS at most, and not where anybody has said stop.
+    """
+    if slot < 0 or orders(e)[slot].adopted_ns == 0 or not can_change(e, slot):
+        return False
+    if scalars(e)[W_DRAINING] != 0 or risk(e).firm[0].killed != 0:
+        return False
+    if risk(e).instruments[instrument].state > _REDUCING:
+        return False
+    judged = scalars(e)[W_ARMED] != 0 and series(e)[instrument].status >= 0
+    return not judged and scalars(e)[W_NOW] - orders(e)[slot].adopted_ns < ADOPTED_NS
+
+
+@kernel(internal=True)
+def leave(e: Handle, instrument: int) -> None:
+    """A series that may not be quoted: pull it, except for adopted orders that await judgement."""
+    row = series(e)[instrument]
+    bid, ask = np.int64(row.bid_slot), np.int64(row.ask_slot)
+    bid_busy = _awaits_judgement(e, instrument, bid) or pull_side(e, bid)
+    ask_busy = _awaits_judgement(e, instrument, ask) or pull_side(e, ask)
+    row.dirty = 1 if bid_busy or ask_busy else 0
+
+
+@kernel(internal=True)
 def _new_side(e: Handle, instrument: int, side: int, ticks: int, qty: int, before: int) -> int:
     """Send one side's first order; returns the denial (0 when sent)."""
     row = series(e)[instrument]
+    if scalars(e)[W_NOW] < (row.bid_wait_ns if side == _BUY else row.ask_wait_ns):
+        row.dirty = 1
+        return before
     slot = submit_new(e, instrument, side, ticks, qty, _DAY, 1, PURPOSE_QUOTE, before)
     if side == _BUY:
         row.bid_slot = slot
@@ -108,10 +153,11 @@ def _manage_side(
     if not can_change(e, slot):
         row.dirty = 1
         return before
-    if qty <= 0:
-        submit_cancel(e, slot)
-        return np.int64(0)
     order = orders(e)[slot]
+    if qty <= 0:
+        if pull_side(e, slot):
+            row.dirty = 1
+        return np.int64(0)
     rule = np.int64(instruments(e)[instrument].tick_rule)
     open_qty = order.qty - order.cum_qty
     if not needs_replace(quoting_params(e), side, order.price_ticks, open_qty, ticks, qty, target, theo, rule):
@@ -120,14 +166,13 @@ def _manage_side(
     crossing = (side == _BUY and 0 < book.market_ask <= order.price_ticks) or (
         side == _SELL and book.market_bid >= order.price_ticks
     )
-    if not crossing and scalars(e)[W_NOW] - order.sent_ns < options(e)[O_REPLACE_INTERVAL_NS]:
+    refused = order.replace_refused_ns >= order.sent_ns  # at once again would be refused at once again
+    if (not crossing or refused) and scalars(e)[W_NOW] - order.sent_ns < options(e)[O_REPLACE_INTERVAL_NS]:
         row.dirty = 1
         return before
     code = submit_replace(e, slot, ticks, qty, before)
-    if code == _RATE_DENIAL:
+    if code == _RATE_DENIAL or (code != 0 and pull_side(e, slot)):
         row.dirty = 1
-    elif code != 0:
-        submit_cancel(e, slot)  # it may not stand where we want it, and not where it is
     return code
 
 
@@ -137,7 +182,7 @@ def requote(e: Handle, instrument: int) -> None:
     row = series(e)[instrument]
     row.dirty = 0
     if not quotable(e, instrument):
-        pull(e, instrument)
+        leave(e, instrument)
         return
     u = underlyings(e)[underlying_of(e)[instrument]]
     r = risk(e).instruments[instrument]
@@ -155,9 +200,10 @@ def requote(e: Handle, instrument: int) -> None:
     )
     book = books(e)[instrument]
     quote = place_quote(
-        quoting_params(e), wanted[0], wanted[1], theo, r.price_unit, np.int64(r.tick_rule), book.market_bid, book.market_ask,
-        r.position,
+        quoting_params(e), wanted[0], wanted[1], theo, r.price_unit, np.int64(r.tick_rule),
+        book.market_bid, book.market_ask, r.position,
     )  # fmt: skip
+    row.priceable = 1 if quote.bid_ticks > 0 and quote.ask_ticks > 0 else 0
     unit = r.price_unit
     # The side that moves away goes first: in between the two requests we must not meet ourselves.
     bid_slot = np.int64(row.bid_slot)
@@ -225,6 +271,6 @@ def two_sided(e: Handle, instrument: int) -> bool:
         if slot == NO_SLOT:
             return False
         status = orders(e)[slot].status
-        if not (status == 48 or status == 49 or status == 69):
+        if not (status == _S_NEW or status == _S_PARTIAL or status == _S_PENDING_REPLACE):
             return False
     return True

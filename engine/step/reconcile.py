@@ -2,28 +2,32 @@
 
 A request is numbered; each report of an open order marks its slot with that number; at the last
 report the slots of that session that were sent before the request and not marked are not at the
-venue, so they are taken as canceled. Cumulative fills must agree: executions are delivered by
-resend before the status, so a difference is a lost fill, and halts the instrument.
+venue, so they are taken as canceled. Only reports that name the request in hand are its answer: one
+of an older request, or repeated by a resend, describes a moment that has passed. Cumulative fills
+must agree: executions are delivered by resend before the status, so a difference is a lost
+fill; it is counted at the order's own price, and halts the instrument.
 """
 
 import numpy as np
 
 from engine.events import EventCode
-from engine.handle import Handle, in_execution, links, orders, out_order, risk, scalars
+from engine.handle import Handle, in_execution, instruments, links, orders, out_order, risk, scalars, series
 from engine.state import (
     MASS_SLOT,
+    W_DRAINING,
     W_INSTRUMENTS,
     W_NOW,
+    W_ORPHANS,
 )
 from engine.step.emit import emit_event, emit_request, new_id
-from engine.step.submit import can_change, release_slot, submit_cancel
-from market.enums import OrderAction, OrdStatus, RiskState, ScopeKind, SessionState
+from engine.step.fills import fill_order, finish, halt_instrument, recount
+from engine.step.submit import can_change, submit_cancel
+from market.enums import OrderAction, OrdStatus, ScopeKind, SecurityKind, SessionState
 from market.jit import kernel
 from market.orders import is_open, is_terminal
-from market.records import NO_INSTRUMENT
-from risk.exposure import counted_qty, on_working
+from market.records import EXEC_BAD_VALUE, NO_INSTRUMENT
 from risk.gate import check_cancel
-from risk.state import set_session, set_state
+from risk.state import set_session
 
 _MASS_STATUS = int(OrderAction.MASS_STATUS)
 _MASS_CANCEL = int(OrderAction.MASS_CANCEL)
@@ -31,16 +35,17 @@ _CANCEL = int(OrderAction.CANCEL)
 _S_NEW = int(OrdStatus.NEW)
 _S_PARTIAL = int(OrdStatus.PARTIALLY_FILLED)
 _S_CANCELED = int(OrdStatus.CANCELED)
-_S_PENDING_NEW = int(OrdStatus.PENDING_NEW)
 _S_UNKNOWN = int(OrdStatus.UNKNOWN)
 _READY = int(SessionState.READY)
-_HALTED = int(RiskState.HALTED)
 _SESSION = int(ScopeKind.SESSION)
 _INSTRUMENT = int(ScopeKind.INSTRUMENT)
 _MISSING = int(EventCode.RECON_MISSING)
 _MISMATCH = int(EventCode.RECON_MISMATCH)
 _RECONCILED = int(EventCode.RECONCILED)
 _UNKNOWN_ORDER = int(EventCode.UNKNOWN_ORDER)
+_UNKNOWN_SYMBOL = int(EventCode.UNKNOWN_SYMBOL)
+_BAD_VALUE = int(EventCode.BAD_VALUE)
+_OPTION = int(SecurityKind.OPTION)
 
 
 @kernel(internal=True)
@@ -52,7 +57,8 @@ def request_status(e: Handle, session: int) -> None:
     link.recon_ns = scalars(e)[W_NOW]
     link.recon_corrected = 0
     check_cancel(risk(e), session, scalars(e)[W_NOW])
-    emit_request(e, _MASS_STATUS, session, new_id(e, MASS_SLOT), -1)
+    link.recon_id = np.uint64(new_id(e, MASS_SLOT))
+    emit_request(e, _MASS_STATUS, session, link.recon_id, -1)
 
 
 @kernel(internal=True)
@@ -65,7 +71,7 @@ def mass_cancel(e: Handle, session: int) -> None:
 
 
 @kernel(internal=True)
-def _cancel_stranger(e: Handle, i: int) -> None:
+def cancel_stranger(e: Handle, i: int) -> None:
     """The venue holds an order that our journal does not: it must not stay."""
     x = in_execution(e)[i]
     session = np.int64(x.session)
@@ -82,19 +88,26 @@ def _cancel_stranger(e: Handle, i: int) -> None:
 
 
 @kernel(internal=True)
+def missed_fill(e: Handle, slot: int, cum: int) -> None:
+    """The venue has filled more of an order than it told us: count it at the order's price, and halt."""
+    order = orders(e)[slot]
+    instrument = np.int64(order.instrument)
+    emit_event(e, _MISMATCH, _INSTRUMENT, instrument, order.cl_ord_id, np.float64(cum), np.float64(order.cum_qty), 0)
+    if cum > order.cum_qty:
+        fill_order(e, slot, cum, order.price_ticks, 0)
+    halt_instrument(e, instrument)
+
+
+@kernel(internal=True)
 def _adopt_report(e: Handle, i: int, slot: int) -> None:
     """One open order as the venue has it."""
     x = in_execution(e)[i]
     order = orders(e)[slot]
     link = links(e)[x.session]
     order.recon = link.recon
-    if np.int64(x.cum_qty) != order.cum_qty:
-        instrument = np.int64(order.instrument)
-        emit_event(
-            e, _MISMATCH, _INSTRUMENT, instrument, x.cl_ord_id, np.float64(x.cum_qty), np.float64(order.cum_qty), 0
-        )
-        set_state(risk(e), _INSTRUMENT, instrument, _HALTED)
-        link.recon_corrected += 1
+    if x["flags"] & EXEC_BAD_VALUE != 0:
+        emit_event(e, _BAD_VALUE, _INSTRUMENT, np.int64(order.instrument), x.cl_ord_id, 0.0, 0.0, np.int64(x.msg_seq))
+        halt_instrument(e, np.int64(order.instrument))
         return
     # Requests in flight when the status was asked may be answered either way: the venue's view of
     # price and quantity is adopted only where nothing is in flight since.
@@ -108,9 +121,28 @@ def _adopt_report(e: Handle, i: int, slot: int) -> None:
         order.pending_id = np.uint64(0)
         order.pending_qty = 0
         order.status = _S_NEW if order.cum_qty == 0 else _S_PARTIAL
-        counted = counted_qty(order.qty, np.int64(0), order.cum_qty)
-        on_working(risk(e), np.int64(order.instrument), np.int64(order.side), counted - order.counted)
-        order.counted = counted
+        recount(e, slot)
+    if np.int64(x.cum_qty) != order.cum_qty:
+        link.recon_corrected += 1
+        missed_fill(e, slot, np.int64(x.cum_qty))
+        recount(e, slot)
+
+
+@kernel(internal=True)
+def _first_ready(e: Handle, session: int) -> None:
+    """The session has just become ready: keep or cancel what it holds, and look at its series again."""
+    keep = links(e)[session].adopt != 0 and scalars(e)[W_DRAINING] == 0 and risk(e).firm[0].killed == 0
+    for slot in range(len(orders(e))):
+        order = orders(e)[slot]
+        if order.in_use == 0 or order.session != session or not can_change(e, slot):
+            continue
+        if keep:
+            order.adopted_ns = scalars(e)[W_NOW]
+        else:
+            submit_cancel(e, slot)
+    for instrument in range(scalars(e)[W_INSTRUMENTS]):
+        if instruments(e)[instrument].session == session and instruments(e)[instrument].security == _OPTION:
+            series(e)[instrument].dirty = 1
 
 
 @kernel(internal=True)
@@ -127,22 +159,14 @@ def _settle(e: Handle, session: int) -> None:
         elif order.sent_ns <= link.recon_ns:
             emit_event(e, _MISSING, _INSTRUMENT, np.int64(order.instrument), order.cl_ord_id, 0.0, 0.0, slot)
             link.recon_corrected += 1
-            order.status = _S_CANCELED
-            order.pending_id = np.uint64(0)
-            order.pending_qty = 0
-            on_working(risk(e), np.int64(order.instrument), np.int64(order.side), -order.counted)
-            order.counted = 0
-            release_slot(e, slot)
+            finish(e, slot, _S_CANCELED)
     emit_event(e, _RECONCILED, _SESSION, session, 0, np.float64(link.recon_corrected), 0.0, agreed)
     first = link.state != _READY
     link.recon = 0
     link.state = _READY
     set_session(risk(e), session, _READY)
-    if first and link.adopt == 0 and agreed > 0:
-        for slot in range(len(orders(e))):
-            order = orders(e)[slot]
-            if order.in_use != 0 and order.session == session and can_change(e, slot):
-                submit_cancel(e, slot)
+    if first:
+        _first_ready(e, session)
 
 
 @kernel(internal=True)
@@ -150,14 +174,17 @@ def on_order_status(e: Handle, i: int, slot: int) -> None:
     """A 35=8 with ExecType I: one open order, or the word that there is none."""
     x = in_execution(e)[i]
     session = np.int64(x.session)
-    if links(e)[session].recon == 0:
-        return  # unasked, or an answer to a request of a dead run
+    link = links(e)[session]
+    if link.recon == 0 or x.orig_cl_ord_id != link.recon_id or x.poss_dup != 0:
+        return
     if x.tot_reports > 0 or x.cl_ord_id != np.uint64(0):
-        if slot < 0 or (slot >= 0 and is_terminal(orders(e)[slot].status)):
-            if x.instrument < scalars(e)[W_INSTRUMENTS] and x.leaves_qty > 0:
-                _cancel_stranger(e, i)
-        else:
+        if slot >= 0 and not is_terminal(orders(e)[slot].status):
             _adopt_report(e, i, slot)
+        elif x.instrument >= scalars(e)[W_INSTRUMENTS]:
+            scalars(e)[W_ORPHANS] += 1  # an order in something we cannot name: a person must cancel it
+            emit_event(e, _UNKNOWN_SYMBOL, _SESSION, session, x.cl_ord_id, 0.0, 0.0, np.int64(x.msg_seq))
+        elif x.leaves_qty > 0:
+            cancel_stranger(e, i)
     if x.last_report != 0:
         _settle(e, session)
 

@@ -40,6 +40,7 @@ from market.enums import OrderAction, OrdStatus, ScopeKind, SecurityKind, Side
 from market.jit import kernel
 from risk.exposure import counted_qty, on_open, on_working
 from risk.gate import Intent, MarketView, check_cancel, check_new, check_replace
+from risk.limits import Limit, bound
 
 _NEW = int(OrderAction.NEW)
 _CANCEL = int(OrderAction.CANCEL)
@@ -54,6 +55,9 @@ _OPTION = int(SecurityKind.OPTION)
 _INSTRUMENT = int(ScopeKind.INSTRUMENT)
 _FIRM = int(ScopeKind.FIRM)
 _ARENA_FULL = int(EventCode.ARENA_FULL)
+_FEED_AGE = int(Limit.MAX_OPTION_FEED_AGE_MS)
+_UNDERLYING_AGE = int(Limit.MAX_UNDERLYING_AGE_MS)
+_THEO_AGE = int(Limit.MAX_THEO_AGE_MS)
 
 PURPOSE_QUOTE = 1
 PURPOSE_HEDGE = 2
@@ -95,6 +99,8 @@ def theo_now(e: Handle, instrument: int) -> float:
     """Theo moved from its refresh to the present spot by delta and gamma, in currency."""
     row = series(e)[instrument]
     under = underlying_of(e)[instrument]
+    if under < 0:
+        return row.theo
     move = underlyings(e)[under].spot - row.spot_ref
     return row.theo + (row.delta + 0.5 * row.gamma * move) * move
 
@@ -121,6 +127,27 @@ def _alive_ns(e: Handle, instrument: int) -> int:
     if book.recv_ns == 0:
         return np.int64(0)
     return max(book.recv_ns, source_ns(e)[book.source])
+
+
+@kernel(internal=True)
+def data_fresh(e: Handle, instrument: int) -> bool:
+    """Whether an option's feed, its underlying's and its theo are within their age limits.
+
+    What the gate asks of a new order, asked of orders that stand: silence must not keep them there.
+    """
+    under = underlying_of(e)[instrument]
+    if under < 0:
+        return False
+    words, now = risk(e).limits, scalars(e)[W_NOW]
+    ages = (
+        (now - _alive_ns(e, instrument), bound(words, _FEED_AGE)),
+        (now - _alive_ns(e, np.int64(underlyings(e)[under].instrument)), bound(words, _UNDERLYING_AGE)),
+        (now - series(e)[instrument].theo_ns, bound(words, _THEO_AGE)),
+    )
+    for age_ns, limit_ms in ages:  # noqa: SIM110  (kernels have no generators)
+        if not abs(age_ns * 1e-6) <= limit_ms:
+            return False
+    return True
 
 
 @kernel(internal=True)
@@ -177,12 +204,15 @@ def submit_new(
         return _denied(e, code, instrument, before)
     slot = take_slot(e)
     if slot < 0:
-        emit_event(e, _ARENA_FULL, _FIRM, 0, 0, 0.0, 0.0, 0)
+        if before != _ARENA_FULL:
+            emit_event(e, _ARENA_FULL, _FIRM, 0, 0, 0.0, 0.0, 0)
         scalars(e)[W_DENIAL] = _ARENA_FULL
         return np.int64(NO_SLOT)
     scalars(e)[W_DENIAL] = 0
     order = orders(e)[slot]
     order.cl_ord_id = np.uint64(new_id(e, slot))
+    order.first_id = order.cl_ord_id
+    order.last_id = order.cl_ord_id
     order.pending_id = np.uint64(0)
     order.order_id = np.uint64(0)
     order.price_ticks = ticks
@@ -192,6 +222,9 @@ def submit_new(
     order.pending_qty = 0
     order.counted = qty
     order.sent_ns = now
+    order.cancel_refused_ns = 0
+    order.replace_refused_ns = 0
+    order.adopted_ns = 0
     order.recon = 0
     order.instrument = instrument
     order.session = session
@@ -222,6 +255,7 @@ def _emit_change(e: Handle, slot: int, action: int) -> int:
     """Frame of a cancel or replace of ``slot`` under a fresh pending ClOrdID."""
     order = orders(e)[slot]
     order.pending_id = np.uint64(new_id(e, slot))
+    order.last_id = order.pending_id
     order.sent_ns = scalars(e)[W_NOW]
     out = emit_request(e, action, np.int64(order.session), order.pending_id, slot)
     if out >= 0:
