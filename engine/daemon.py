@@ -39,7 +39,7 @@ from engine.securities import Listing, Page
 from engine.startup import StateLock, open_run
 from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_OPEN, Engine
 from engine.status import StatusBuilder
-from engine.turn import F_BACKLOG, F_UNDERLYING
+from engine.turn import F_EMPTY, F_UNDERLYING
 from engine.verbs import CHANGING, Verbs
 from engine.warmup import warm_kernels_aside
 from fix.codec import SymbolTable
@@ -199,25 +199,38 @@ class Daemon:
             if self.phase == "running" and not self._stop.is_set():
                 self._set_phase("reconciling", f"waiting for {gateway.config.name}")
 
+    def on_list_asked(self, gateway: Gateway) -> None:
+        """A security list was asked for, perhaps again."""
+        self._pages.pop(gateway.index, None)
+
     def on_listings(self, gateway: Gateway, page: Page) -> None:
-        """One page of a security list; at the last page of the last session, instruments are defined."""
+        """One page of a security list; at the last one its instruments are defined, underlyings before options."""
         pages = self._pages.setdefault(gateway.index, [])
         pages += page.listings
         if not page.last:
             return
         self._listed[gateway.index] = self._pages.pop(gateway.index)
         gateway.listed = True
-        missing = [g.config.name for g in self.gateways if g.index not in self._listed]
-        if missing:
-            self._set_phase("connecting", f"waiting for the security lists of {', '.join(missing)}")
-            return
         for one in sorted(self.gateways, key=lambda g: g.config.role != "underlying"):
-            if one.listed:
+            if one.listed and self._can_define(one):
                 one.listed = False
                 self._define(one)
                 one.tell_step(SessionState.LOGGED_ON)
-        if self.phase != "running":
+        missing = [g.config.name for g in self.gateways if g.index not in self._listed]
+        if missing:
+            self._set_phase("connecting", f"waiting for the security lists of {', '.join(missing)}")
+        elif self.phase != "running":
             self._set_phase("reconciling", "asking the venues for our open orders")
+
+    def _can_define(self, gateway: Gateway) -> bool:
+        """Options wait for their underlying's venue, unless an earlier run knew it: our orders there do not wait."""
+        assert self.directory is not None
+        if all(g.index in self._listed for g in self.gateways):
+            return True
+        numbers = self.directory.numbers
+        return all(
+            item.security == SecurityKind.EQUITY or item.underlying in numbers for item in self._listed[gateway.index]
+        )
 
     def _define(self, gateway: Gateway) -> None:
         """Define what is new in one session's list, attach its market data, start the Greeks."""
@@ -437,7 +450,7 @@ class Daemon:
         behind = 0
         next_second = time.monotonic() + 1.0
         next_disk_check = 0.0
-        cleared = False
+        empty_turns = 0
         while True:
             await asyncio.sleep(interval)
             started = time.perf_counter_ns()
@@ -450,11 +463,11 @@ class Daemon:
                 next_disk_check = time.monotonic() + _DISK_CHECK_S
                 self._check_disk()
             self._mark_presence()
-            cleared = cleared or int(self.loop.feeds.words[F_BACKLOG]) == 0
             if time.monotonic() >= next_second:
                 next_second += 1.0
-                behind = 0 if cleared else behind + 1
-                cleared = False
+                empty = int(self.loop.feeds.words[F_EMPTY])
+                behind = 0 if empty != empty_turns else behind + 1
+                empty_turns = empty
                 self.backlog_seconds = max(self.backlog_seconds, behind)
 
     def _sync(self) -> None:

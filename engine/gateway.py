@@ -27,6 +27,7 @@ from fix.session import (
     GapFilled,
     Garbled,
     PeerReject,
+    Resent,
     Role,
     SequencesReset,
     SessionEvent,
@@ -43,6 +44,7 @@ _BUSINESS_REJECT = "j"
 _DATA_REJECT = "Y"
 _ORDER_TYPES = frozenset("DGFq")  # MsgTypes of ours whose refusal leaves an order in the dark
 _SYMBOLS_PER_REQUEST = 100
+_LIST_TIMEOUT_NS = 5_000_000_000
 _MASS = (int(OrderAction.MASS_CANCEL), int(OrderAction.MASS_STATUS))
 
 
@@ -51,6 +53,9 @@ class GatewayOwner(Protocol):
 
     def on_listings(self, gateway: "Gateway", page: Page) -> None:
         """One page of the venue's security list."""
+
+    def on_list_asked(self, gateway: "Gateway") -> None:
+        """A security list was asked for: pages of an earlier answer do not count."""
 
     def on_link(self, gateway: "Gateway", up: bool, reason: str) -> None:
         """The session logged on or was lost."""
@@ -89,6 +94,10 @@ class Gateway:
         self._live = False  # the step was told that the session is up
         self._subscribed = False
         self._requests = 0
+        self._list_request = ""  # SecurityReqID of the list that is awaited, empty when it is complete
+        self._list_seq = 0
+        self._list_asked_ns = 0
+        self._symbols: list[str] = []
         self._loop = loop
         self._latencies = latencies
         self._owner = owner
@@ -128,6 +137,10 @@ class Gateway:
         self.last_in_ns = self._loop.now_ns()
         if msg_type == _SECURITY_LIST:
             page = read_page(raw)
+            if page.request_id != self._list_request:
+                return  # of a request that was asked anew
+            if page.last:
+                self._list_request = ""
             for refused in page.refused:
                 self._owner.on_alert("error", f"{self.config.name}: security list entry not understood: {refused}")
             self._owner.on_listings(self, page)
@@ -147,9 +160,10 @@ class Gateway:
         if state == State.LOGGED_ON:
             self.reconnects += 1
             self.listed = self._live = self._subscribed = False
-            self.session.send("x", [(320, f"SL{self.reconnects}"), (559, 4)])
             self._owner.on_link(self, True, reason)
+            self._ask_list()
         elif state == State.DISCONNECTED:
+            self._list_request = ""
             self.tell_step(SessionState.DOWN)
             self._owner.on_link(self, False, reason)
 
@@ -162,12 +176,33 @@ class Gateway:
                 self.tell_step(SessionState.DOWN)
         elif isinstance(event, GapFilled):
             self._ask_again()
+        elif isinstance(event, Resent):
+            self._resent(event)
         elif isinstance(event, SequencesReset):
             self._sequences_reset(event)
         elif isinstance(event, PeerReject):
             self._refused(event.ref_msg_type, str(event.ref_seq), event.text)
         elif isinstance(event, Garbled):
             self._owner.on_alert("warning", f"{name}: ignored bytes that are no message: {event.reason}")
+
+    def _ask_list(self) -> None:
+        """Ask for everything that the venue lists."""
+        self._requests += 1
+        self._list_request = f"SL{self._requests}"
+        self._list_asked_ns = self._loop.now_ns()
+        self._list_seq = self.session.send("x", [(320, self._list_request), (559, 4)])
+        self._owner.on_list_asked(self)
+
+    def _resent(self, event: Resent) -> None:
+        """The venue has asked for what we sent. Requests are never repeated, but gap-filled: it did not act on them."""
+        if not event.gap_filled or not self.session.logged_on:
+            return
+        if self._list_request and event.begin <= self._list_seq <= event.end:
+            self._ask_list()
+        if self._subscribed:
+            self._subscribed = False
+            self.subscribe(self._symbols)
+        self._ask_again()
 
     def _ask_again(self) -> None:
         """After a doubt: the venue's word on all our orders, before another one is sent."""
@@ -213,7 +248,7 @@ class Gateway:
         """Ask for top of book, snapshots, of ``symbols`` (sessions with market_data = "fix")."""
         if self._subscribed or not self.session.logged_on:
             return
-        self._subscribed = True
+        self._subscribed, self._symbols = True, symbols
         for first in range(0, len(symbols), _SYMBOLS_PER_REQUEST):
             some = symbols[first : first + _SYMBOLS_PER_REQUEST]
             self._requests += 1
@@ -223,6 +258,9 @@ class Gateway:
 
     def beat(self) -> None:
         """Ten times a second: a session that is in order keeps its quiet books alive, as a ring's heartbeat does."""
+        if self._list_request and self._loop.now_ns() - self._list_asked_ns > _LIST_TIMEOUT_NS and self.session.steady:
+            self._owner.on_alert("warning", f"{self.config.name}: no security list within 5 s: asking again")
+            self._ask_list()
         if self._subscribed and self._live and self.session.steady:
             frame = new_frame(TIMER)
             frame["kind"], frame["timer"], frame["wall_ns"] = FrameKind.TIMER, self.index + 1, self._loop.now_ns()

@@ -39,6 +39,7 @@ class Page(NamedTuple):
     listings: list[Listing]
     refused: list[str]
     last: bool
+    request_id: str  # SecurityReqID(320) that it answers
 
 
 def _entries(fields: list[tuple[int, bytes]]) -> Iterator[dict[int, str]]:
@@ -83,6 +84,7 @@ def read_page(raw: bytes) -> Page:
     """Read one 35=y message; entries that make no sense are named in ``refused``."""
     fields = parse(raw).fields
     last = any(tag == 893 and value == b"Y" for tag, value in fields)
+    request_id = next((value.decode("latin-1") for tag, value in fields if tag == 320), "")
     listings: list[Listing] = []
     refused: list[str] = []
     for entry in _entries(fields):
@@ -90,4 +92,4 @@ def read_page(raw: bytes) -> Page:
             listings.append(_listing(entry))
         except (KeyError, ValueError, IndexError) as e:
             refused.append(f"{entry.get(_SYMBOL, '?')}: {e!r}")
-    return Page(listings, refused, last)
+    return Page(listings, refused, last, request_id)

@@ -40,8 +40,9 @@ _TIMER = int(FrameKind.TIMER)
     F_BACKLOG_MAX,
     F_TURNS,
     F_UNDERLYING,  # instrument number of the theo table's underlying
+    F_EMPTY,  # turns that left nothing waiting
     F_TAKEN,  # inbox frames journaled and applied so far: what a waiting session may count on
-) = range(11)
+) = range(12)
 FEED_WORDS = 32
 MAX_RINGS = 4
 
@@ -230,7 +231,11 @@ def turn(e: Handle, journal: JournalView, feeds: Feeds, budget: int) -> int:
     feeds.words[F_BACKLOG] = waiting
     feeds.words[F_BACKLOG_MAX] = max(waiting, feeds.words[F_BACKLOG_MAX])
     got = _from_theo(e, journal, feeds)
-    return -got if got < 0 else more
+    if got < 0:
+        return -got
+    if more == STATUS_IDLE:
+        feeds.words[F_EMPTY] += 1
+    return more
 
 
 @kernel

@@ -33,8 +33,8 @@ from market.jit import kernel
 from risk.exposure import retotal, set_greeks
 from strategies.quoting import series_width
 
-_OPTION = int(SecurityKind.OPTION)
-_PENDING_NEW = int(OrdStatus.PENDING_NEW)
+_OPTION = np.int64(SecurityKind.OPTION)
+_PENDING_NEW = np.int64(OrdStatus.PENDING_NEW)
 
 
 @kernel(internal=True)

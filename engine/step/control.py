@@ -43,7 +43,7 @@ from engine.state import (
     W_UNDERLYINGS,
 )
 from engine.step.books import forget_book
-from engine.step.emit import emit_event
+from engine.step.emit import ZERO, emit_event
 from engine.step.hedging import maybe_hedge
 from engine.step.quoting import leave, pull, quotable, requote_dirty, two_sided
 from engine.step.reconcile import mass_cancel, request_status, unknown_orders
@@ -54,47 +54,47 @@ from market.orders import is_open
 from risk.denials import Denial
 from risk.state import define_instrument, effective_state, kill, rearm, set_limit, set_session, set_state
 
-_LIMIT_SET = int(ControlVerb.LIMIT_SET)
-_HALT = int(ControlVerb.HALT)
-_RESUME = int(ControlVerb.RESUME)
-_KILL = int(ControlVerb.KILL)
-_REARM = int(ControlVerb.REARM)
-_ARM = int(ControlVerb.ARM)
-_DRAIN = int(ControlVerb.DRAIN)
-_PARAM = int(ControlVerb.QUOTING_PARAM)
-_JUMP = int(ControlVerb.CLOCK_JUMP)
-_PULL = int(ControlVerb.PULL)
-_FIRM = int(ScopeKind.FIRM)
-_UNDERLYING = int(ScopeKind.UNDERLYING)
-_INSTRUMENT = int(ScopeKind.INSTRUMENT)
-_SESSION = int(ScopeKind.SESSION)
-_ACTIVE = int(RiskState.ACTIVE)
-_REDUCING = int(RiskState.REDUCING)
-_HALTED = int(RiskState.HALTED)
-_DOWN = int(SessionState.DOWN)
-_LOGGED_ON = int(SessionState.LOGGED_ON)
-_READY = int(SessionState.READY)
-_EQUITY = int(SecurityKind.EQUITY)
-_OPTION = int(SecurityKind.OPTION)
-_S_PENDING_NEW = int(OrdStatus.PENDING_NEW)
-_S_PENDING_CANCEL = int(OrdStatus.PENDING_CANCEL)
-_S_PENDING_REPLACE = int(OrdStatus.PENDING_REPLACE)
-_S_UNKNOWN = int(OrdStatus.UNKNOWN)
-_E_STATE = int(EventCode.SCOPE_STATE)
-_E_KILLED = int(EventCode.KILLED)
-_E_REARMED = int(EventCode.REARMED)
-_E_ARMED = int(EventCode.ARMED)
-_E_DRAINING = int(EventCode.DRAINING)
-_E_LIMIT = int(EventCode.LIMIT_CHANGED)
-_E_JUMP = int(EventCode.CLOCK_JUMP)
-_E_REFUSED = int(EventCode.REFUSED_CONTROL)
-_E_DONE = int(EventCode.CONTROL_DONE)
-_E_DOWN = int(EventCode.SESSION_DOWN)
-_E_UP = int(EventCode.SESSION_UP)
-_E_STUCK = int(EventCode.STUCK_ORDER)
+_LIMIT_SET = np.int64(ControlVerb.LIMIT_SET)
+_HALT = np.int64(ControlVerb.HALT)
+_RESUME = np.int64(ControlVerb.RESUME)
+_KILL = np.int64(ControlVerb.KILL)
+_REARM = np.int64(ControlVerb.REARM)
+_ARM = np.int64(ControlVerb.ARM)
+_DRAIN = np.int64(ControlVerb.DRAIN)
+_PARAM = np.int64(ControlVerb.QUOTING_PARAM)
+_JUMP = np.int64(ControlVerb.CLOCK_JUMP)
+_PULL = np.int64(ControlVerb.PULL)
+_FIRM = np.int64(ScopeKind.FIRM)
+_UNDERLYING = np.int64(ScopeKind.UNDERLYING)
+_INSTRUMENT = np.int64(ScopeKind.INSTRUMENT)
+_SESSION = np.int64(ScopeKind.SESSION)
+_ACTIVE = np.int64(RiskState.ACTIVE)
+_REDUCING = np.int64(RiskState.REDUCING)
+_HALTED = np.int64(RiskState.HALTED)
+_DOWN = np.int64(SessionState.DOWN)
+_LOGGED_ON = np.int64(SessionState.LOGGED_ON)
+_READY = np.int64(SessionState.READY)
+_EQUITY = np.int64(SecurityKind.EQUITY)
+_OPTION = np.int64(SecurityKind.OPTION)
+_S_PENDING_NEW = np.int64(OrdStatus.PENDING_NEW)
+_S_PENDING_CANCEL = np.int64(OrdStatus.PENDING_CANCEL)
+_S_PENDING_REPLACE = np.int64(OrdStatus.PENDING_REPLACE)
+_S_UNKNOWN = np.int64(OrdStatus.UNKNOWN)
+_E_STATE = np.int64(EventCode.SCOPE_STATE)
+_E_KILLED = np.int64(EventCode.KILLED)
+_E_REARMED = np.int64(EventCode.REARMED)
+_E_ARMED = np.int64(EventCode.ARMED)
+_E_DRAINING = np.int64(EventCode.DRAINING)
+_E_LIMIT = np.int64(EventCode.LIMIT_CHANGED)
+_E_JUMP = np.int64(EventCode.CLOCK_JUMP)
+_E_REFUSED = np.int64(EventCode.REFUSED_CONTROL)
+_E_DONE = np.int64(EventCode.CONTROL_DONE)
+_E_DOWN = np.int64(EventCode.SESSION_DOWN)
+_E_UP = np.int64(EventCode.SESSION_UP)
+_E_STUCK = np.int64(EventCode.STUCK_ORDER)
 
-_FIRST_DATA_DENIAL = int(Denial.STALE_FEED)
-_LAST_DATA_DENIAL = int(Denial.MARKET_CROSSED)
+_FIRST_DATA_DENIAL = np.int64(Denial.STALE_FEED)
+_LAST_DATA_DENIAL = np.int64(Denial.MARKET_CROSSED)
 SAMPLE_NS = 100_000_000  # presence is sampled ten times a second
 _REASK_NS = 10_000_000_000  # a status request unanswered for this long is asked again
 
@@ -137,7 +137,7 @@ def _change_state(e: Handle, scope: int, target: int, state: int) -> bool:
     """Set a scope's state; halting pulls its orders, resuming looks at every series again."""
     if not set_state(risk(e), scope, target, state):
         return False
-    emit_event(e, _E_STATE, scope, target, 0, 0.0, 0.0, state)
+    emit_event(e, _E_STATE, scope, target, ZERO, 0.0, 0.0, state)
     if state >= _HALTED:
         _pull_scope(e, scope, target)
     _dirty_all(e)
@@ -155,7 +155,7 @@ def on_control(e: Handle, i: int) -> None:
         if done:
             old = risk(e).limits[c.limit]
             set_limit(risk(e), np.int64(c.limit), c.value)
-            emit_event(e, _E_LIMIT, _FIRM, 0, 0, c.value, old, np.int64(c.limit))
+            emit_event(e, _E_LIMIT, _FIRM, ZERO, ZERO, c.value, old, np.int64(c.limit))
             _dirty_all(e)
     elif verb == _HALT:
         done = _change_state(e, scope, target, _HALTED)
@@ -164,21 +164,21 @@ def on_control(e: Handle, i: int) -> None:
     elif verb == _KILL:
         kill(risk(e))
         scalars(e)[W_ARMED] = 0
-        emit_event(e, _E_KILLED, _FIRM, 0, 0, 0.0, 0.0, 0)
+        emit_event(e, _E_KILLED, _FIRM, ZERO, ZERO, 0.0, 0.0, ZERO)
         cancel_everything(e)
     elif verb == _REARM:
         done = rearm(risk(e))
         if done:
-            emit_event(e, _E_REARMED, _FIRM, 0, 0, 0.0, 0.0, 0)
+            emit_event(e, _E_REARMED, _FIRM, ZERO, ZERO, 0.0, 0.0, ZERO)
     elif verb == _ARM:
         done = scalars(e)[W_DRAINING] == 0 and set_state(risk(e), _FIRM, 0, _ACTIVE)
         if done:
             scalars(e)[W_ARMED] = 1
-            emit_event(e, _E_ARMED, _FIRM, 0, 0, 0.0, 0.0, 0)
+            emit_event(e, _E_ARMED, _FIRM, ZERO, ZERO, 0.0, 0.0, ZERO)
             _dirty_all(e)
     elif verb == _DRAIN:
         scalars(e)[W_DRAINING] = 1
-        emit_event(e, _E_DRAINING, _FIRM, 0, 0, 0.0, 0.0, 0)
+        emit_event(e, _E_DRAINING, _FIRM, ZERO, ZERO, 0.0, 0.0, ZERO)
         cancel_everything(e)
     elif verb == _PULL:
         _pull_scope(e, scope, target)
@@ -188,12 +188,12 @@ def on_control(e: Handle, i: int) -> None:
             quoting_params(e)[target] = c.value
             _dirty_all(e)
     elif verb == _JUMP:
-        emit_event(e, _E_JUMP, _FIRM, 0, 0, c.value, 0.0, 0)
+        emit_event(e, _E_JUMP, _FIRM, ZERO, ZERO, c.value, 0.0, ZERO)
         done = _change_state(e, _FIRM, 0, _HALTED)
     else:
         done = False
     code = _E_DONE if done else _E_REFUSED
-    emit_event(e, code, scope, target, 0, c.value, 0.0, np.int64(c.request_id))
+    emit_event(e, code, scope, target, ZERO, c.value, 0.0, np.int64(c.request_id))
 
 
 @kernel(internal=True)
@@ -212,12 +212,12 @@ def on_session(e: Handle, i: int) -> None:
         set_session(risk(e), session, _DOWN)
         count = unknown_orders(e, session)
         if was != _DOWN:
-            emit_event(e, _E_DOWN, _SESSION, session, 0, 0.0, 0.0, count)
+            emit_event(e, _E_DOWN, _SESSION, session, ZERO, 0.0, 0.0, count)
         return
     if s.state == _LOGGED_ON and link.state != _READY:
         link.state = _LOGGED_ON
         set_session(risk(e), session, _LOGGED_ON)
-        emit_event(e, _E_UP, _SESSION, session, 0, 0.0, 0.0, 0)
+        emit_event(e, _E_UP, _SESSION, session, ZERO, 0.0, 0.0, ZERO)
         request_status(e, session)
 
 

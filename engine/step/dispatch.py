@@ -1,5 +1,7 @@
 """``step``: the one function through which everything happens."""
 
+import numpy as np
+
 from engine.handle import Handle, in_header, scalars
 from engine.state import W_NOW, W_OUT, W_STEPS
 from engine.step.books import on_quote, on_theo, on_theo_commit
@@ -8,16 +10,16 @@ from engine.step.reports import on_execution
 from market.enums import FrameKind
 from market.jit import kernel
 
-_QUOTE = int(FrameKind.QUOTE)
-_EXECUTION = int(FrameKind.EXECUTION)
-_REJECT = int(FrameKind.CANCEL_REJECT)
-_THEO = int(FrameKind.THEO)
-_COMMIT = int(FrameKind.THEO_COMMIT)
-_TIMER = int(FrameKind.TIMER)
-_CONTROL = int(FrameKind.CONTROL)
-_SESSION = int(FrameKind.SESSION)
-_INSTRUMENT = int(FrameKind.INSTRUMENT)
-_RUN_START = int(FrameKind.RUN_START)
+_QUOTE = np.int64(FrameKind.QUOTE)
+_EXECUTION = np.int64(FrameKind.EXECUTION)
+_REJECT = np.int64(FrameKind.CANCEL_REJECT)
+_THEO = np.int64(FrameKind.THEO)
+_COMMIT = np.int64(FrameKind.THEO_COMMIT)
+_TIMER = np.int64(FrameKind.TIMER)
+_CONTROL = np.int64(FrameKind.CONTROL)
+_SESSION = np.int64(FrameKind.SESSION)
+_INSTRUMENT = np.int64(FrameKind.INSTRUMENT)
+_RUN_START = np.int64(FrameKind.RUN_START)
 
 
 @kernel

@@ -8,9 +8,13 @@ from market.enums import FrameKind, OrdType
 from market.ids import make_cl_ord_id
 from market.jit import kernel
 
-_ORDER = int(FrameKind.ORDER)
-_EVENT = int(FrameKind.EVENT)
-_LIMIT = int(OrdType.LIMIT)
+_ORDER = np.int64(FrameKind.ORDER)
+_EVENT = np.int64(FrameKind.EVENT)
+_LIMIT = np.int64(OrdType.LIMIT)
+
+#: Zero as an argument. numba compiles a callee anew for each literal integer it is given, so codes and
+#: zeros are typed constants throughout the step.
+ZERO = np.int64(0)
 
 
 @kernel(internal=True)

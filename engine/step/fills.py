@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.handle import Handle, instruments, ledger, orders, risk, scalars, series
 from engine.state import W_CONTRACTS, W_FILLS, W_SHARES
-from engine.step.emit import emit_event
+from engine.step.emit import ZERO, emit_event
 from engine.step.quoting import pull
 from engine.step.submit import release_slot, theo_now
 from market.enums import RiskState, ScopeKind, SecurityKind, Side
@@ -13,11 +13,11 @@ from market.orders import is_terminal
 from risk.exposure import counted_qty, on_fill, on_working
 from risk.state import set_state
 
-_HALTED = int(RiskState.HALTED)
-_INSTRUMENT = int(ScopeKind.INSTRUMENT)
-_BUY = int(Side.BUY)
-_SELL = int(Side.SELL)
-_OPTION = int(SecurityKind.OPTION)
+_HALTED = np.int64(RiskState.HALTED)
+_INSTRUMENT = np.int64(ScopeKind.INSTRUMENT)
+_BUY = np.int64(Side.BUY)
+_SELL = np.int64(Side.SELL)
+_OPTION = np.int64(SecurityKind.OPTION)
 
 
 @kernel(internal=True)
@@ -80,7 +80,7 @@ def fill_event(e: Handle, code: int, instrument: int, cl_ord_id: int, side: int,
     """Say that we traded; ``ref`` is twice the quantity, odd for a sale."""
     price = ticks * risk(e).instruments[instrument].price_unit
     theo = theo_now(e, instrument) if series(e)[instrument].status == 0 else 0.0
-    emit_event(e, code, _INSTRUMENT, instrument, cl_ord_id, price, theo, qty * 2 + (1 if side == _SELL else 0))
+    emit_event(e, code, _INSTRUMENT, instrument, cl_ord_id, price, theo, qty * 2 + (1 if side == _SELL else ZERO))
 
 
 @kernel(internal=True)

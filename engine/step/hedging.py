@@ -4,6 +4,7 @@ import numpy as np
 
 from engine.handle import Handle, books, hedging_params, instruments, links, options, risk, scalars, underlyings
 from engine.state import O_HEDGE_INTERVAL_NS, O_HEDGING, W_ARMED, W_DENIAL, W_DRAINING, W_NOW
+from engine.step.emit import ZERO
 from engine.step.submit import PURPOSE_HEDGE, submit_new
 from market.enums import RiskState, SessionState, TimeInForce, TradingStatus
 from market.jit import kernel
@@ -11,10 +12,10 @@ from risk.exposure import portfolio_delta
 from risk.state import effective_state
 from strategies.hedging import HedgingParam, hedge_band, hedge_order
 
-_READY = int(SessionState.READY)
-_OPEN = int(TradingStatus.OPEN)
-_REDUCING = int(RiskState.REDUCING)
-_IOC = int(TimeInForce.IOC)
+_READY = np.int64(SessionState.READY)
+_OPEN = np.int64(TradingStatus.OPEN)
+_REDUCING = np.int64(RiskState.REDUCING)
+_IOC = np.int64(TimeInForce.IOC)
 
 
 @kernel(internal=True)
@@ -50,6 +51,6 @@ def maybe_hedge(e: Handle, under: int) -> None:
     u.hedge_ns = now
     before = np.int64(u.hedge_denial)
     u.hedge_slot = submit_new(
-        e, instrument, wanted.side, wanted.price_ticks, wanted.qty, _IOC, 0, PURPOSE_HEDGE, before
+        e, instrument, wanted.side, wanted.price_ticks, wanted.qty, _IOC, ZERO, PURPOSE_HEDGE, before
     )
     u.hedge_denial = scalars(e)[W_DENIAL]

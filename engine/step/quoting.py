@@ -34,17 +34,17 @@ from risk.exposure import portfolio_delta, portfolio_vega
 from risk.state import effective_state
 from strategies.quoting import glft_quote, needs_replace, place_quote, portfolio_skew
 
-_OPTION = int(SecurityKind.OPTION)
-_READY = int(SessionState.READY)
-_OPEN = int(TradingStatus.OPEN)
-_REDUCING = int(RiskState.REDUCING)
-_BUY = int(Side.BUY)
-_SELL = int(Side.SELL)
-_DAY = int(TimeInForce.DAY)
-_RATE_DENIAL = int(Denial.RATE_MESSAGES)
-_S_NEW = int(OrdStatus.NEW)
-_S_PARTIAL = int(OrdStatus.PARTIALLY_FILLED)
-_S_PENDING_REPLACE = int(OrdStatus.PENDING_REPLACE)
+_OPTION = np.int64(SecurityKind.OPTION)
+_READY = np.int64(SessionState.READY)
+_OPEN = np.int64(TradingStatus.OPEN)
+_REDUCING = np.int64(RiskState.REDUCING)
+_BUY = np.int64(Side.BUY)
+_SELL = np.int64(Side.SELL)
+_DAY = np.int64(TimeInForce.DAY)
+_RATE_DENIAL = np.int64(Denial.RATE_MESSAGES)
+_S_NEW = np.int64(OrdStatus.NEW)
+_S_PARTIAL = np.int64(OrdStatus.PARTIALLY_FILLED)
+_S_PENDING_REPLACE = np.int64(OrdStatus.PENDING_REPLACE)
 
 ADOPTED_NS = 10_000_000_000  # a start takes three seconds; longer, and a stale quote is just stale
 _CANCEL_AGAIN_NS = 1_000_000_000

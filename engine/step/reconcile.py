@@ -19,7 +19,7 @@ from engine.state import (
     W_NOW,
     W_ORPHANS,
 )
-from engine.step.emit import emit_event, emit_request, new_id
+from engine.step.emit import ZERO, emit_event, emit_request, new_id
 from engine.step.fills import fill_order, finish, halt_instrument, recount
 from engine.step.submit import can_change, submit_cancel
 from market.enums import OrderAction, OrdStatus, ScopeKind, SecurityKind, SessionState
@@ -29,23 +29,23 @@ from market.records import EXEC_BAD_VALUE, NO_INSTRUMENT
 from risk.gate import check_cancel
 from risk.state import set_session
 
-_MASS_STATUS = int(OrderAction.MASS_STATUS)
-_MASS_CANCEL = int(OrderAction.MASS_CANCEL)
-_CANCEL = int(OrderAction.CANCEL)
-_S_NEW = int(OrdStatus.NEW)
-_S_PARTIAL = int(OrdStatus.PARTIALLY_FILLED)
-_S_CANCELED = int(OrdStatus.CANCELED)
-_S_UNKNOWN = int(OrdStatus.UNKNOWN)
-_READY = int(SessionState.READY)
-_SESSION = int(ScopeKind.SESSION)
-_INSTRUMENT = int(ScopeKind.INSTRUMENT)
-_MISSING = int(EventCode.RECON_MISSING)
-_MISMATCH = int(EventCode.RECON_MISMATCH)
-_RECONCILED = int(EventCode.RECONCILED)
-_UNKNOWN_ORDER = int(EventCode.UNKNOWN_ORDER)
-_UNKNOWN_SYMBOL = int(EventCode.UNKNOWN_SYMBOL)
-_BAD_VALUE = int(EventCode.BAD_VALUE)
-_OPTION = int(SecurityKind.OPTION)
+_MASS_STATUS = np.int64(OrderAction.MASS_STATUS)
+_MASS_CANCEL = np.int64(OrderAction.MASS_CANCEL)
+_CANCEL = np.int64(OrderAction.CANCEL)
+_S_NEW = np.int64(OrdStatus.NEW)
+_S_PARTIAL = np.int64(OrdStatus.PARTIALLY_FILLED)
+_S_CANCELED = np.int64(OrdStatus.CANCELED)
+_S_UNKNOWN = np.int64(OrdStatus.UNKNOWN)
+_READY = np.int64(SessionState.READY)
+_SESSION = np.int64(ScopeKind.SESSION)
+_INSTRUMENT = np.int64(ScopeKind.INSTRUMENT)
+_MISSING = np.int64(EventCode.RECON_MISSING)
+_MISMATCH = np.int64(EventCode.RECON_MISMATCH)
+_RECONCILED = np.int64(EventCode.RECONCILED)
+_UNKNOWN_ORDER = np.int64(EventCode.UNKNOWN_ORDER)
+_UNKNOWN_SYMBOL = np.int64(EventCode.UNKNOWN_SYMBOL)
+_BAD_VALUE = np.int64(EventCode.BAD_VALUE)
+_OPTION = np.int64(SecurityKind.OPTION)
 
 
 @kernel(internal=True)
@@ -92,7 +92,7 @@ def missed_fill(e: Handle, slot: int, cum: int) -> None:
     """The venue has filled more of an order than it told us: count it at the order's price, and halt."""
     order = orders(e)[slot]
     instrument = np.int64(order.instrument)
-    emit_event(e, _MISMATCH, _INSTRUMENT, instrument, order.cl_ord_id, np.float64(cum), np.float64(order.cum_qty), 0)
+    emit_event(e, _MISMATCH, _INSTRUMENT, instrument, order.cl_ord_id, np.float64(cum), np.float64(order.cum_qty), ZERO)
     if cum > order.cum_qty:
         fill_order(e, slot, cum, order.price_ticks, 0)
     halt_instrument(e, instrument)
@@ -160,7 +160,7 @@ def _settle(e: Handle, session: int) -> None:
             emit_event(e, _MISSING, _INSTRUMENT, np.int64(order.instrument), order.cl_ord_id, 0.0, 0.0, slot)
             link.recon_corrected += 1
             finish(e, slot, _S_CANCELED)
-    emit_event(e, _RECONCILED, _SESSION, session, 0, np.float64(link.recon_corrected), 0.0, agreed)
+    emit_event(e, _RECONCILED, _SESSION, session, ZERO, np.float64(link.recon_corrected), 0.0, agreed)
     first = link.state != _READY
     link.recon = 0
     link.state = _READY

@@ -35,32 +35,32 @@ from engine.state import (
     W_REPLACED,
     W_SENT,
 )
-from engine.step.emit import emit_event, emit_request, new_id
+from engine.step.emit import ZERO, emit_event, emit_request, new_id
 from market.enums import OrderAction, OrdStatus, ScopeKind, SecurityKind, Side
 from market.jit import kernel
 from risk.exposure import counted_qty, on_open, on_working
 from risk.gate import Intent, MarketView, check_cancel, check_new, check_replace
 from risk.limits import Limit, bound
 
-_NEW = int(OrderAction.NEW)
-_CANCEL = int(OrderAction.CANCEL)
-_REPLACE = int(OrderAction.REPLACE)
-_BUY = int(Side.BUY)
-_S_NEW = int(OrdStatus.NEW)
-_S_PARTIAL = int(OrdStatus.PARTIALLY_FILLED)
-_S_PENDING_NEW = int(OrdStatus.PENDING_NEW)
-_S_PENDING_CANCEL = int(OrdStatus.PENDING_CANCEL)
-_S_PENDING_REPLACE = int(OrdStatus.PENDING_REPLACE)
-_OPTION = int(SecurityKind.OPTION)
-_INSTRUMENT = int(ScopeKind.INSTRUMENT)
-_FIRM = int(ScopeKind.FIRM)
-_ARENA_FULL = int(EventCode.ARENA_FULL)
-_FEED_AGE = int(Limit.MAX_OPTION_FEED_AGE_MS)
-_UNDERLYING_AGE = int(Limit.MAX_UNDERLYING_AGE_MS)
-_THEO_AGE = int(Limit.MAX_THEO_AGE_MS)
+_NEW = np.int64(OrderAction.NEW)
+_CANCEL = np.int64(OrderAction.CANCEL)
+_REPLACE = np.int64(OrderAction.REPLACE)
+_BUY = np.int64(Side.BUY)
+_S_NEW = np.int64(OrdStatus.NEW)
+_S_PARTIAL = np.int64(OrdStatus.PARTIALLY_FILLED)
+_S_PENDING_NEW = np.int64(OrdStatus.PENDING_NEW)
+_S_PENDING_CANCEL = np.int64(OrdStatus.PENDING_CANCEL)
+_S_PENDING_REPLACE = np.int64(OrdStatus.PENDING_REPLACE)
+_OPTION = np.int64(SecurityKind.OPTION)
+_INSTRUMENT = np.int64(ScopeKind.INSTRUMENT)
+_FIRM = np.int64(ScopeKind.FIRM)
+_ARENA_FULL = np.int64(EventCode.ARENA_FULL)
+_FEED_AGE = np.int64(Limit.MAX_OPTION_FEED_AGE_MS)
+_UNDERLYING_AGE = np.int64(Limit.MAX_UNDERLYING_AGE_MS)
+_THEO_AGE = np.int64(Limit.MAX_THEO_AGE_MS)
 
-PURPOSE_QUOTE = 1
-PURPOSE_HEDGE = 2
+PURPOSE_QUOTE = np.int64(1)
+PURPOSE_HEDGE = np.int64(2)
 
 
 @kernel(internal=True)
@@ -184,7 +184,7 @@ def _denied(e: Handle, code: int, instrument: int, before: int) -> int:
     scalars(e)[W_DENIAL] = code
     scalars(e)[W_DENIED] += 1
     if code != before:
-        emit_event(e, code, _INSTRUMENT, instrument, 0, risk(e).firm[0].value, risk(e).firm[0].bound, 0)
+        emit_event(e, code, _INSTRUMENT, instrument, ZERO, risk(e).firm[0].value, risk(e).firm[0].bound, ZERO)
     return np.int64(NO_SLOT)
 
 
@@ -205,7 +205,7 @@ def submit_new(
     slot = take_slot(e)
     if slot < 0:
         if before != _ARENA_FULL:
-            emit_event(e, _ARENA_FULL, _FIRM, 0, 0, 0.0, 0.0, 0)
+            emit_event(e, _ARENA_FULL, _FIRM, ZERO, ZERO, 0.0, 0.0, ZERO)
         scalars(e)[W_DENIAL] = _ARENA_FULL
         return np.int64(NO_SLOT)
     scalars(e)[W_DENIAL] = 0
