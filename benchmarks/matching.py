@@ -115,7 +115,7 @@ def _draw(arena: Arena, random: Any, books: int, mix: int, standing: int, orders
     return count
 
 
-@kernel(_nrt=False)
+@kernel
 def _replay(arena: Arena, orders: Any, first: int, last: int, out: Any) -> int:
     """Apply orders[first:last]; returns the number of reports."""
     total, n = 0, 0

@@ -63,14 +63,12 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         int, _about("Trading stops while the disk still has this much: room to stop in order.", ge=1, le=1_048_576)
     ] = 256
     snapshot_interval_s: Annotated[
-        float, _about("How often state is snapshot, so that a restart replays little.", ge=1, le=86_400)
-    ] = 30.0
+        float,
+        _about("How often state is snapshot, so that a restart replays little.", ge=1, le=86_400),
+    ] = 300.0
     timer_interval_ms: Annotated[
         int, _about("TIMER frames into the step: ages, rates and retries are judged at this grain.", ge=1, le=1000)
     ] = 10
-    status_interval_ms: Annotated[
-        int, _about("How often the status document is rebuilt; four a second is what eyes follow.", ge=50, le=10_000)
-    ] = 250
     drain_timeout_s: Annotated[float, _about("Longest wait for cancel acknowledgements on stop.", ge=0.1, le=600)] = 5.0
     reconcile_timeout_s: Annotated[
         float, _about("Longest wait for a venue's mass status before it is asked again.", ge=0.1, le=600)

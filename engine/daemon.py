@@ -34,7 +34,7 @@ from engine.greeks import GreeksThread
 from engine.journal import J_POSITION, Journal
 from engine.latency import Latencies, Stage
 from engine.logs import configure_logging
-from engine.loop import StepLoop, new_frame
+from engine.loop import DRAIN_FRAMES, StepLoop, new_frame, partition
 from engine.securities import Listing, Page
 from engine.startup import StateLock, open_run
 from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_OPEN, Engine
@@ -99,6 +99,10 @@ class Daemon:
         self._syncing: asyncio.Future[None] | None = None
         self._ready_ns = 0
         self._log = structlog.get_logger()
+        self._counts = np.zeros(len(config.sessions) + 1, np.int64)
+        self._sorted = np.zeros((DRAIN_FRAMES, FRAME_WORDS), np.int64)
+        self._sorted_orders: Any = as_layout(self._sorted.view(np.uint8), ORDER)
+        self._sorted_events: Any = as_layout(self._sorted.view(np.uint8), EVENT)
 
     # -- names and small questions ---------------------------------------------------------------
 
@@ -164,19 +168,15 @@ class Daemon:
 
     def _on_outputs(self, cells: npt.NDArray[np.int64], count: int) -> None:
         """Orders to their sessions (one batch each), events to people."""
-        raw = cells[:count].view(np.uint8)
-        orders: Any = as_layout(raw, ORDER)
-        kinds = np.asarray(orders["kind"])
-        is_order = kinds == int(FrameKind.ORDER)
-        if is_order.any():
-            for gateway in self.gateways:
-                mine = is_order & (np.asarray(orders["session"]) == gateway.index)
-                chosen = int(mine.sum())
-                if chosen:
-                    gateway.send(orders if chosen == count else orders[mine], chosen)
-        if not is_order.all():
-            for event in as_layout(raw, EVENT)[~is_order]:
-                self._on_event(event)
+        partition(cells, count, self._sorted, self._counts)
+        at = 0
+        for gateway in self.gateways:
+            held = int(self._counts[gateway.index])
+            if held:
+                gateway.send(self._sorted_orders[at : at + held], held)
+            at += held
+        for event in self._sorted_events[at : at + int(self._counts[-1])]:
+            self._on_event(event)
 
     def _on_event(self, event: Any) -> None:
         code = int(event["code"])
@@ -451,6 +451,7 @@ class Daemon:
         next_second = time.monotonic() + 1.0
         next_disk_check = 0.0
         empty_turns = 0
+        next_snapshot = time.monotonic() + self.config.engine.snapshot_interval_s
         while True:
             await asyncio.sleep(interval)
             started = time.perf_counter_ns()
@@ -463,6 +464,9 @@ class Daemon:
                 next_disk_check = time.monotonic() + _DISK_CHECK_S
                 self._check_disk()
             self._mark_presence()
+            if time.monotonic() >= next_snapshot:
+                next_snapshot = time.monotonic() + self.config.engine.snapshot_interval_s
+                await self._snapshot()
             if time.monotonic() >= next_second:
                 next_second += 1.0
                 empty = int(self.loop.feeds.words[F_EMPTY])
@@ -489,6 +493,20 @@ class Daemon:
                 f"disk nearly full: {free >> 20} MiB free in {self.journal.directory}, the reserve is {reserve >> 20} "
                 f"MiB (engine.journal_min_free_mib): free disk space and start again"
             )
+
+    async def _snapshot(self) -> None:
+        """Copy the state between two frames, write it in a thread, keep the last two."""
+        assert self.loop is not None and self.journal is not None
+        frozen = self.loop.freeze(self.run_number)
+        directory = self.journal.directory
+        path = directory / f"snapshot-{frozen.meta.next_seq:012d}.npz"
+        try:
+            await asyncio.to_thread(snapshot.write, frozen, path)
+        except OSError as e:  # the journal alone restores the state, only slower
+            self.alerts.say("warning", f"snapshot not written: {e}")
+            return
+        for old in sorted(directory.glob("snapshot-*.npz"))[:-2]:
+            old.unlink(missing_ok=True)
 
     async def _prepare_segment(self) -> None:
         journal = self.journal

@@ -5,7 +5,7 @@ EngineError
 ├── JournalError          a journal is damaged before its end, or of another version
 │   └── JournalFullError  the disk has no room for the next segment
 ├── SnapshotError         a snapshot does not fit this build or is damaged
-├── ReplayMismatch        a replay produced other output than the journal holds
+├── ReplayMismatchError   a replay produced other output than the journal holds
 └── ControlError          a control request is malformed or refused
 """
 
@@ -30,7 +30,7 @@ class SnapshotError(EngineError):
     """A snapshot cannot be restored."""
 
 
-class ReplayMismatch(EngineError):
+class ReplayMismatchError(EngineError):
     """A replay's output differs from what was journaled."""
 
 

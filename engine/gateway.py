@@ -91,7 +91,7 @@ class Gateway:
         self.reconnects = -1
         self.listed = False
         self.last_in_ns = 0  # step time of the last message of the application
-        self._live = False  # the step was told that the session is up
+        self._live = False  # since this logon the step was told that the session is up
         self._subscribed = False
         self._requests = 0
         self._list_request = ""  # SecurityReqID of the list that is awaited, empty when it is complete
@@ -164,6 +164,7 @@ class Gateway:
             self._ask_list()
         elif state == State.DISCONNECTED:
             self._list_request = ""
+            self.listed = self._live = self._subscribed = False
             self.tell_step(SessionState.DOWN)
             self._owner.on_link(self, False, reason)
 
@@ -270,7 +271,7 @@ class Gateway:
 
     def tell_step(self, state: SessionState) -> None:
         """Post the session's state as a frame."""
-        self._live = state == SessionState.LOGGED_ON
+        self._live = self._live or state == SessionState.LOGGED_ON
         frame = new_frame(SESSION)
         frame["kind"], frame["source"] = FrameKind.SESSION, self.index
         frame["session"], frame["state"] = self.index, state

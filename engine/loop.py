@@ -19,7 +19,8 @@ import numpy.typing as npt
 from engine.handle import make_handle
 from engine.journal import Journal
 from engine.latency import Latencies, Stage
-from engine.state import MAX_SOURCES, OUTPUT_FRAMES, SOURCE_VOID, Engine
+from engine.snapshot import Frozen, freeze
+from engine.state import MAX_SOURCES, OUTPUT_FRAMES, SOURCE_VOID, W_STEPS, Engine
 from engine.turn import (
     F_OFFSET_NS,
     F_STOP,
@@ -41,6 +42,7 @@ from market.jit import kernel
 from market.records import THEO, TIMER, frames, table
 from market.rings import FRAME_WORDS, HEADER_WORDS, SpscRing, spsc_push
 
+_ORDER = int(FrameKind.ORDER)
 INBOX_FRAMES = 1 << 14
 OUTBOX_FRAMES = 1 << 17
 TURN_BUDGET = 512  # frames of one source per turn: a tenth of a millisecond
@@ -69,6 +71,40 @@ def drain(words: npt.NDArray[np.int64], slots: npt.NDArray[np.int64], out: npt.N
             out[i, k] = slots[place, k]
     store_release(words, 8, tail + count)
     return count
+
+
+@kernel
+def partition(
+    cells: npt.NDArray[np.int64], count: int, out: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+) -> None:
+    """Sort ``count`` output frames by who gets them, keeping their order.
+
+    ``counts[k]`` becomes the number of ORDER frames of session ``k`` and ``counts[-1]`` that of events;
+    ``out`` holds session 0's frames first, then session 1's and so on, the events last.
+    """
+    most = len(counts) - 1
+    counts[:] = 0
+    for i in range(count):
+        counts[_receiver(cells[i, 0], cells[i, 4], most)] += 1
+    at = 0
+    for k in range(most + 1):
+        held = counts[k]
+        counts[k] = at
+        at += held
+    for i in range(count):
+        k = _receiver(cells[i, 0], cells[i, 4], most)
+        for word in range(FRAME_WORDS):
+            out[counts[k], word] = cells[i, word]
+        counts[k] += 1
+    for k in range(most, 0, -1):
+        counts[k] -= counts[k - 1]
+
+
+@kernel(inline=True)
+def _receiver(first: int, fifth: int, most: int) -> int:
+    """Session of an ORDER frame (word 4 holds instrument and session), ``most`` for anything else."""
+    session = (fifth >> 32) & 0xFFFF
+    return session if (first & 0xFFFF) == _ORDER and session < most else most
 
 
 @kernel
@@ -171,6 +207,14 @@ class StepLoop:
         """Post one row of any 128-byte layout."""
         self.post(np.frombuffer(frame.tobytes(), np.int64).reshape(1, FRAME_WORDS), 1)
 
+    def freeze(self, run: int) -> Frozen:
+        """Copy the state between two frames, for a snapshot; holds the step for about a millisecond."""
+        running = self._stop_thread()
+        frozen = freeze(self.engine, run, self.journal.next_seq)
+        if running:
+            self._start_thread()
+        return frozen
+
     def set_ring(self, place: int, words: npt.NDArray[np.int64] | None, cursor: int = 0) -> None:
         """Attach or detach a market data ring; restarts the spin thread around the change.
 
@@ -241,7 +285,12 @@ class StepLoop:
         try:
             again = True
             while again:
+                started = time.perf_counter_ns()
+                steps = int(self.engine.words[W_STEPS])
                 status = turn(self.handle, self.journal.view, self.feeds, TURN_BUDGET)
+                taken = int(self.engine.words[W_STEPS]) - steps
+                if taken:
+                    self.latencies.add(Stage.STEP, (time.perf_counter_ns() - started) // taken)
                 self.flush()
                 if status == STATUS_ROTATE:
                     self.journal.rotate()

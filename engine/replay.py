@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import snapshot
-from engine.errors import JournalError, ReplayMismatch, SnapshotError
+from engine.errors import JournalError, ReplayMismatchError, SnapshotError
 from engine.handle import Handle, in_cells, make_handle, out_cells, scalars
 from engine.journal import read_journal, segments, trim
 from engine.state import W_OUT, Engine, make_engine
@@ -149,7 +149,7 @@ def verify(path: Path) -> ReplayResult:
 def restore(engine: Engine, directory: Path) -> int:
     """Bring ``engine`` to the end of the run in ``directory``; returns the next journal number.
 
-    Starts from the newest readable snapshot. Raises ReplayMismatch when the journal and this build
+    Starts from the newest readable snapshot. Raises ReplayMismatchError when the journal and this build
     disagree: trading on a state that cannot be reproduced would be guessing.
     """
     snapshots = sorted(directory.glob("snapshot-*.npz"), reverse=True)
@@ -163,7 +163,9 @@ def restore(engine: Engine, directory: Path) -> int:
             continue
         result = replay_into(engine, directory, meta.next_seq)
         if not result.ok:
-            raise ReplayMismatch(f"{directory}: {result.mismatch}; use the build that wrote it, or a fresh state_dir")
+            raise ReplayMismatchError(
+                f"{directory}: {result.mismatch}; use the build that wrote it, or a fresh state_dir"
+            )
         trim(directory)
         return meta.next_seq + result.frames
     raise JournalError(f"{directory} holds no snapshot")

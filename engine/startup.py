@@ -16,6 +16,7 @@ from engine.state import (
     O_HEDGE_INTERVAL_NS,
     O_HEDGING,
     O_QUOTING,
+    O_REASK_NS,
     O_REPLACE_INTERVAL_NS,
     O_REQUOTE_FRACTION,
     O_STUCK_NS,
@@ -93,6 +94,7 @@ def configure(engine: Engine, config: AxiomConfig) -> None:
     options[O_REPLACE_INTERVAL_NS] = config.quoting.min_replace_interval_ms * _MS
     options[O_HEDGE_INTERVAL_NS] = config.hedging.min_interval_ms * _MS
     options[O_STUCK_NS] = _STUCK_NS
+    options[O_REASK_NS] = config.engine.reconcile_timeout_s * 1e9
     options[O_REQUOTE_FRACTION] = _REQUOTE_FRACTION
     engine.links["adopt"] = 0
     for index, session in enumerate(config.sessions):

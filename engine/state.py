@@ -227,7 +227,15 @@ class Engine(NamedTuple):
 
 
 # options[...]: what the configuration decides once a run.
-O_QUOTING, O_HEDGING, O_REPLACE_INTERVAL_NS, O_HEDGE_INTERVAL_NS, O_STUCK_NS, O_REQUOTE_FRACTION = range(6)
+(
+    O_QUOTING,
+    O_HEDGING,
+    O_REPLACE_INTERVAL_NS,
+    O_HEDGE_INTERVAL_NS,
+    O_STUCK_NS,
+    O_REQUOTE_FRACTION,
+    O_REASK_NS,
+) = range(7)
 OPTION_WORDS = 16
 
 _TRANSIENT = ("inputs", "outputs")

@@ -113,6 +113,7 @@ class StatusBuilder:
             "latency": {
                 "tick_to_order_us": daemon.latencies.summary_us(Stage.TICK_TO_ORDER),
                 "ack_us": daemon.latencies.summary_us(Stage.ACK),
+                "step_us": daemon.latencies.summary_us(Stage.STEP),
                 "loop_lag_us": daemon.latencies.summary_us(Stage.LOOP_LAG),
                 "journal_sync_us": daemon.latencies.summary_us(Stage.JOURNAL_SYNC),
             },

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.journal import Journal
 from engine.latency import Latencies, Stage, record_answers, record_orders
-from engine.loop import StepLoop, new_frame
+from engine.loop import StepLoop, new_frame, partition, wait_taken
 from engine.replay import replay_frames
 from engine.state import make_engine
 from engine.turn import F_STOP, spin
@@ -25,7 +25,7 @@ from fix.session import Role
 from gpu.theo import ChainPricer
 from market.crc import count_sound
 from market.enums import FrameKind, OrderAction, Right, SecurityKind, Side
-from market.records import EXECUTION, INSTRUMENT, ORDER, RUN_START, frames, table
+from market.records import EXECUTION, INSTRUMENT, ORDER, RUN_START, THEO, frames, table
 
 Progress = Callable[[str], None]
 _DAY_NS = 86_400_000_000_000
@@ -44,11 +44,13 @@ def _step_kernels(say: Progress) -> int:
         say("compiling the spin loop")
         loop.feeds.words[F_STOP] = 1
         spin(loop.handle, journal.view, loop.feeds, 1, -1, np.ones(1, np.int64))
-        say("compiling replay")
         cells = np.zeros((1, 16), np.int64)
+        wait_taken(loop.inbox.words, 0, 1)
+        partition(cells, 1, cells.copy(), np.zeros(2, np.int64))
+        say("compiling replay")
         replay_frames(loop.handle, cells, np.zeros(1, np.uint16), np.zeros(3, np.int64))
         count_sound(frames(1), 1)
-        loop.theo.read(table_like(loop))
+        loop.theo.read(loop.feeds.theo_rows)
         record_orders(latencies.histograms[Stage.ACK], latencies.sent_ns, table(ORDER, 1), 1, 0)
         record_answers(latencies.histograms[Stage.ACK], latencies.sent_ns, table(EXECUTION, 1), 1, 0)
         latencies.add(Stage.STEP, 1)
@@ -56,11 +58,6 @@ def _step_kernels(say: Progress) -> int:
         loop.inbox.close()
         loop.outbox.close()
     return 8
-
-
-def table_like(loop: StepLoop) -> object:
-    """A scratch THEO table of the loop's capacity."""
-    return loop.feeds.theo_rows
 
 
 def _codec_kernels(say: Progress) -> int:
@@ -93,8 +90,6 @@ def _analytics_kernels(say: Progress) -> int:
     value = np.maximum(np.asarray(rows["right"]) * (100.0 - np.asarray(rows["strike"])), 0.0) + 3.0
     pricer.calibrate(value - 0.05, value + 0.05, 100.0, 100 * _DAY_NS)
     pricer.calibrate_next(value - 0.05, value + 0.05, 100.0, 100 * _DAY_NS, 1)
-    from market.records import THEO
-
     pricer.refresh(100.0, 100 * _DAY_NS, table(THEO, len(rows)))
     return 4
 

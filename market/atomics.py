@@ -106,35 +106,44 @@ if JIT_ENABLED:
     c_recv = types.ExternalFunction("recv", types.intp(types.int32, types.uintp, types.uintp, types.int32))
     c_write = types.ExternalFunction("write", types.intp(types.int32, types.uintp, types.uintp))
 
-else:
+else:  # plain Python: what the intrinsics above mean, for debugging and as the kernels' own oracle
 
     def load_acquire(arr: Any, idx: int) -> Any:
+        """As its compiled twin."""
         return arr[idx]
 
     def store_release(arr: Any, idx: int, val: Any) -> None:
+        """As its compiled twin."""
         arr[idx] = val
 
     def fence_acquire() -> None:
+        """As its compiled twin."""
         return
 
     def fence_release() -> None:
+        """As its compiled twin."""
         return
 
     def cpu_pause() -> None:
+        """As its compiled twin."""
         return
 
     def clock_ns(clock: int) -> int:
+        """As its compiled twin."""
         return time.clock_gettime_ns(clock)
 
     _libc = ctypes.CDLL(None, use_errno=True)
 
     def c_send(fd: int, address: int, count: int, flags: int) -> int:
+        """As its compiled twin."""
         return int(_libc.send(fd, ctypes.c_void_p(address), ctypes.c_size_t(count), flags))
 
     def c_recv(fd: int, address: int, count: int, flags: int) -> int:
+        """As its compiled twin."""
         return int(_libc.recv(fd, ctypes.c_void_p(address), ctypes.c_size_t(count), flags))
 
     def c_write(fd: int, address: int, count: int) -> int:
+        """As its compiled twin."""
         return os.write(fd, ctypes.string_at(address, count))
 
 

@@ -39,7 +39,10 @@ def frame_crc(frames, i):  # type: ignore[no-untyped-def]
     at = _FIRST
     while at < FRAME_BYTES:
         low = crc ^ (
-            int(frames[i, at]) | int(frames[i, at + 1]) << 8 | int(frames[i, at + 2]) << 16 | int(frames[i, at + 3]) << 24
+            int(frames[i, at])
+            | int(frames[i, at + 1]) << 8
+            | int(frames[i, at + 2]) << 16
+            | int(frames[i, at + 3]) << 24
         )
         crc = np.int64(
             int(_TABLES[7, low & 0xFF])

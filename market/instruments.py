@@ -20,7 +20,7 @@ from market.errors import InstrumentError, PriceError, SymbolError
 from market.jit import kernel
 from market.records import INSTRUMENT, SYMBOL_BYTES, table
 
-_OSI = re.compile(r"^(?P<root>[A-Z0-9.]{1,6}) *(?P<day>\d{6})(?P<right>[CP])(?P<strike>\d{8})$")
+_OSI = re.compile(r"^(?P<root>[A-Z0-9.]{1,6}) *(?P<day>\d{6})(?P<right>[CP])(?P<strike>\d{8})\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,9 @@ def kernel(fn: F) -> F: ...
 def kernel(*, inline: bool = ..., allocates: bool = ..., internal: bool = ..., **options: Any) -> Callable[[F], F]: ...
 
 
-def kernel(fn: Any = None, *, inline: bool = False, allocates: bool = False, internal: bool = False, **options: Any) -> Any:
+def kernel(
+    fn: Any = None, *, inline: bool = False, allocates: bool = False, internal: bool = False, **options: Any
+) -> Any:
     """Compile ``fn`` on first call: nogil, cached, numpy error model.
 
     ``inline=True`` marks a small helper of other kernels (LLVM is told to inline it; numba's own
@@ -107,8 +109,8 @@ def kernel(fn: Any = None, *, inline: bool = False, allocates: bool = False, int
 
     Kernels work on arrays that their caller owns, so numba's reference counting is off: it costs an
     atomic operation per array touched (ten times the work of a small rule) and half the compile
-    time. ``internal=True``: called by other kernels only, so the entry points for Python and C are
-    not compiled. ``allocates=True`` turns it on for the few warm kernels that create or return arrays.
+    time. ``internal=True``: called by other kernels only, so the entry point for Python is not
+    compiled. ``allocates=True`` turns it on for the few warm kernels that create or return arrays.
     """
 
     def compile_later(function: Any) -> Any:
@@ -117,12 +119,13 @@ def kernel(fn: Any = None, *, inline: bool = False, allocates: bool = False, int
             "cache": True,
             "error_model": "numpy",
             "_nrt": allocates,
+            "no_cfunc_wrapper": True,  # nobody calls a kernel as a C callback
             **options,
         }
         if inline:
             settings["forceinline"] = True
         if internal:
-            settings["no_cpython_wrapper"] = settings["no_cfunc_wrapper"] = True
+            settings["no_cpython_wrapper"] = True
         if not JIT_ENABLED:
             return function
         package = function.__module__.partition(".")[0]

@@ -27,6 +27,7 @@ from engine.state import (
     MAX_SESSIONS,
     MAX_UNDERLYINGS,
     NO_SLOT,
+    O_REASK_NS,
     O_STUCK_NS,
     SOURCE_VOID,
     W_ARMED,
@@ -96,7 +97,6 @@ _E_STUCK = np.int64(EventCode.STUCK_ORDER)
 _FIRST_DATA_DENIAL = np.int64(Denial.STALE_FEED)
 _LAST_DATA_DENIAL = np.int64(Denial.MARKET_CROSSED)
 SAMPLE_NS = 100_000_000  # presence is sampled ten times a second
-_REASK_NS = 10_000_000_000  # a status request unanswered for this long is asked again
 
 
 @kernel(internal=True)
@@ -258,7 +258,7 @@ def _watch_requests(e: Handle) -> None:
         if link.defined == 0 or link.state == _DOWN:
             continue
         if link.recon != 0:
-            if now - link.recon_ns > _REASK_NS:
+            if now - link.recon_ns > options(e)[O_REASK_NS]:
                 request_status(e, session)
             continue
         if now - link.recon_ns <= options(e)[O_STUCK_NS]:

@@ -10,8 +10,9 @@ from fix.codec.encode import encode_orders
 from fix.codec.encode_venue import encode_executions, encode_quotes
 from fix.codec.fields import EncodeStop, HandOver, Role, StopReason
 from fix.codec.link import HotLink, LinkState
-from fix.codec.symbols import NO_INSTRUMENT, SymbolState, SymbolTable
+from fix.codec.symbols import SymbolState, SymbolTable
 from fix.codec.writing import MESSAGE_ROOM
+from market.records import NO_INSTRUMENT
 
 __all__ = [
     "MESSAGE_ROOM",

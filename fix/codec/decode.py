@@ -12,7 +12,6 @@ import numpy as np
 
 from fix.codec.fields import HandOver, Role, Slot, StopReason, slot_bits
 from fix.codec.frame import NEED_MORE, TRAILER_BYTES, find_message, index_fields, message_type, same_text, scan_fields
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import (
     CHECK_LATENCY_NS,
     HAND_OVER_CODE,
@@ -32,6 +31,7 @@ from fix.codec.reports import char_value, decode_cancel_reject, decode_report, h
 from fix.codec.symbols import SymbolState
 from fix.codec.values import time_value, uint_value
 from fix.codec.views import executions_of, orders_of, quotes_of
+from market.jit import kernel
 
 TYPE_REPORT, TYPE_REJECT = np.int64(ord("8")), np.int64(ord("9"))
 # ``next_in`` of a message that the session machine has accepted already: no role, peer or sequence

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from fix.codec.fields import EncodeStop
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import (
     OPEN_CANCEL,
     OPEN_MASS_CANCEL,
@@ -19,7 +18,7 @@ from fix.codec.link import (
     OPEN_REPLACE,
     LinkState,
 )
-from fix.codec.symbols import NO_INSTRUMENT, SymbolState
+from fix.codec.symbols import SymbolState
 from fix.codec.values import MAX_QTY
 from fix.codec.words import put_uint, word_of
 from fix.codec.writing import (
@@ -37,6 +36,8 @@ from fix.codec.writing import (
     set_time,
 )
 from market.enums import OrderAction, OrdType, Side, TimeInForce
+from market.jit import kernel
+from market.records import NO_INSTRUMENT
 
 _DONE, _OUT_FULL, _BAD_ROW = np.int64(EncodeStop.DONE), np.int64(EncodeStop.OUT_FULL), np.int64(EncodeStop.BAD_ROW)
 _NEW, _CANCEL, _REPLACE = np.int64(OrderAction.NEW), np.int64(OrderAction.CANCEL), np.int64(OrderAction.REPLACE)

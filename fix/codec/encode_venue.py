@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from fix.codec.fields import EncodeStop
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import (
     MD_REQ_ID_TEXT,
     OPEN_REJECT,
@@ -17,7 +16,7 @@ from fix.codec.link import (
     LinkState,
 )
 from fix.codec.reports import COMMISSION_SCALE, KNOWN_EXEC_TYPES, KNOWN_ORD_STATUSES, known_code
-from fix.codec.symbols import NO_INSTRUMENT, SymbolState
+from fix.codec.symbols import SymbolState
 from fix.codec.words import copy64, put_uint, word_of
 from fix.codec.writing import (
     MAX_UNITS,
@@ -35,6 +34,8 @@ from fix.codec.writing import (
     set_time,
 )
 from market.enums import ExecType, FrameKind, OrdStatus, Side, TradingStatus
+from market.jit import kernel
+from market.records import NO_INSTRUMENT
 
 _DONE, _OUT_FULL, _BAD_ROW = np.int64(EncodeStop.DONE), np.int64(EncodeStop.OUT_FULL), np.int64(EncodeStop.BAD_ROW)
 _EXECUTION, _CANCEL_REJECT = np.int64(FrameKind.EXECUTION), np.int64(FrameKind.CANCEL_REJECT)

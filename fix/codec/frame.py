@@ -23,7 +23,6 @@ from fix.codec.fields import (
     HandOver,
     Slot,
 )
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import (
     HAND_OVER_TAG,
     MAX_BODY_BYTES,
@@ -35,6 +34,7 @@ from fix.codec.link import (
     VALUE_SIZE,
 )
 from fix.codec.words import ALL, digits8, find_byte, first_bytes, load_u64, lowest_bit, scan64, word_of
+from market.jit import kernel
 
 SOH = 1
 TRAILER_BYTES = 7  # "10=123|"

@@ -12,12 +12,13 @@ import numpy as np
 
 from fix.codec.fields import DATA_LENGTH, LAST_TABLE_TAG, REFUSE, TAG_TABLE, HandOver, Slot
 from fix.codec.frame import read_tag
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, SESSION, SOH_AT, VALUE_AT, VALUE_SIZE
 from fix.codec.reports import has, missing_field
-from fix.codec.symbols import NO_INSTRUMENT, PRICE_SCALE, find_symbol
+from fix.codec.symbols import PRICE_SCALE, find_symbol
 from fix.codec.values import price_value, qty_value, uint_value
 from market.enums import FrameKind, TradingStatus
+from market.jit import kernel
+from market.records import NO_INSTRUMENT
 
 TYPE_SNAPSHOT, TYPE_INCREMENTAL = np.int64(ord("W")), np.int64(ord("X"))
 

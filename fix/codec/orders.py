@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from fix.codec.fields import FIRST_BODY_SLOT, HandOver, Slot, slot_bits
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, OWNER, SESSION, VALUE_AT, VALUE_SIZE
 from fix.codec.reports import (
     char_value,
@@ -22,9 +21,10 @@ from fix.codec.reports import (
     price_field,
     qty_field,
 )
-from fix.codec.symbols import NO_INSTRUMENT, PRICE_SCALE, find_symbol
+from fix.codec.symbols import PRICE_SCALE, find_symbol
 from market.enums import FrameKind, OrderAction, OrdType, Side, TimeInForce
-from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_UNKNOWN_SYMBOL
+from market.jit import kernel
+from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_UNKNOWN_SYMBOL, NO_INSTRUMENT
 
 TYPE_NEW, TYPE_CANCEL, TYPE_REPLACE, TYPE_MASS_CANCEL = np.array([ord(c) for c in "DFGq"], np.int64)
 TYPE_MASS_STATUS = np.int64((ord("A") << 8) | ord("F"))

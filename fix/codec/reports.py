@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from fix.codec.fields import HandOver, Slot, slot_bits
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import HAND_OVER_TAG, SESSION, VALUE_AT, VALUE_SIZE
-from fix.codec.symbols import NO_INSTRUMENT, PRICE_SCALE, find_symbol
+from fix.codec.symbols import PRICE_SCALE, find_symbol
 from fix.codec.values import BAD_PRICE, id_value, is_our_id, price_value, qty_value, time_value, uint_value
 from market.enums import ExecType, FrameKind, OrdStatus, Side
-from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_UNKNOWN_SYMBOL
+from market.jit import kernel
+from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_UNKNOWN_SYMBOL, NO_INSTRUMENT
 
 COMMISSION_SCALE = np.int64(4)  # commission_e4
 

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.words import first_bytes, hash3, load_u64, word_of
 from fix.errors import SettingsError
+from market.jit import kernel
 from market.records import SYMBOL_BYTES
 
-#: ``instrument`` of a row whose symbol is unknown or absent: look at the flags before indexing with it.
-NO_INSTRUMENT = 0xFFFFFFFF
 MAX_PRICE_SCALE = 8
 
 # Columns of a row: int64[8], 64 bytes.

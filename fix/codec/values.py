@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import IN_DATE_NS, IN_DATE_WORD
 from fix.codec.words import digits8, find_byte, first_bytes, fnv1a, hex8, load_u64
+from market.jit import kernel
 
 #: Of :func:`price_value`: no price of this scale.
 BAD_PRICE = np.int64(-(1 << 62))

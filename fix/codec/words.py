@@ -18,8 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fix.codec.lean import kernel
-from market.jit import JIT_ENABLED
+from market.jit import JIT_ENABLED, kernel
 
 CHECKED = bool(numba.config.BOUNDSCHECK)
 BLOCK_BYTES = 64

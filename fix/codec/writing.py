@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fix.codec.lean import kernel  # market.jit without reference counts
 from fix.codec.link import OPENING_BYTES, OPENING_ROOM, OPENING_TEXT, OUT_DATE_WORD, OUT_DAY, OUT_TIME, PREFIX_BYTES
 from fix.codec.symbols import PRICE_SCALE, PRICE_UNITS, SYMBOL_LENGTH
 from fix.codec.values import NANOS_A_DAY
 from fix.codec.words import copy64, digit_bytes8, hex_text8, put_digits, put_uint, scan64, store_u64, text_size, word_of
+from market.jit import kernel
 
 #: Free bytes that an encoder needs to start a message.
 MESSAGE_ROOM = 768

@@ -44,12 +44,6 @@ i64: Any = np.int64
 
 _CACHE_LINE = 64
 
-#: Options of this package's kernels. Without numba's reference counting: it brackets every use of a
-#: table with two atomic operations, which was nine tenths of the cost of a command (496 -> 38 ns), and
-#: no kernel here makes an array. INNER kernels are called by kernels only: no Python wrapper to compile.
-ENTRY: dict[str, bool] = {"_nrt": False}
-INNER: dict[str, bool] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
 
 class Word(IntEnum):
     """Index into ``Arena.words``."""
@@ -232,7 +226,7 @@ def make_arena(
 _DIRTY_HEAD, _DIRTY_TAIL = int(Word.DIRTY_HEAD), int(Word.DIRTY_TAIL)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def touch_book(arena: Arena, book: int) -> None:
     """Note that ``book`` changed; ``take_dirty`` decides whether its top did."""
     row = arena.books[book]
@@ -248,7 +242,7 @@ def touch_book(arena: Arena, book: int) -> None:
         arena.words[_DIRTY_TAIL] = book + 1
 
 
-@kernel(**ENTRY)
+@kernel
 def set_status(arena: Arena, book: int, status: int) -> None:
     """Open, halt or close a book (TradingStatus). Resting orders stay; they can be canceled."""
     if arena.books[book].status != status:

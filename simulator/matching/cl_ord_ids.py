@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from market.jit import kernel
-from simulator.matching.arena import INNER, Arena, Word, i64
+from simulator.matching.arena import Arena, Word, i64
 
 _MASK_WORD = int(Word.INDEX_MASK)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -19,7 +19,7 @@ _32 = np.uint64(32)
 _EMPTY = np.uint64(0)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _tag(owner: int, cl_ord_id: Any) -> Any:
     """32-bit hash. Halves are multiplied apart, because 32 x 32 bits cannot overflow 64."""
     low = (cl_ord_id & _LOW) * np.uint64(0x9E3779B1)
@@ -28,7 +28,7 @@ def _tag(owner: int, cl_ord_id: Any) -> Any:
     return (mixed ^ (mixed >> np.uint64(29))) & _LOW
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def find_order(arena: Arena, owner: int, cl_ord_id: Any) -> int:
     """Slot of the live order, 0 if there is none; ``cl_ord_id`` is a uint64."""
     if cl_ord_id == _EMPTY:
@@ -48,7 +48,7 @@ def find_order(arena: Arena, owner: int, cl_ord_id: Any) -> int:
         at = (at + 1) & mask
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def remember_order(arena: Arena, slot: int) -> None:
     """Enter the order of ``slot`` under its owner and ClOrdID; it must not be there yet."""
     order = arena.orders[slot]
@@ -63,7 +63,7 @@ def remember_order(arena: Arena, slot: int) -> None:
     table[at] = (tag << _32) | np.uint64(slot)
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def forget_order(arena: Arena, slot: int) -> None:
     """Remove the order of ``slot``."""
     order = arena.orders[slot]

@@ -36,8 +36,6 @@ from market.enums import ExecType, OrderAction, OrdStatus, OrdType, Side, TimeIn
 from market.instruments import is_on_tick
 from market.jit import kernel
 from simulator.matching.arena import (
-    ENTRY,
-    INNER,
     MAX_ORDER_QTY,
     MAX_OWNER,
     NO_ROOM,
@@ -79,7 +77,7 @@ _SLOT_BITS, _SLOT_MASK = np.uint64(SLOT_BITS), np.uint64((1 << SLOT_BITS) - 1)
 _NO_ID = np.uint64(0)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _price_refusal(arena: Arena, book: int, is_buy: bool, price: int, post_only: int) -> int:
     """What is wrong with a limit price; the codes are the same for new orders and replaces."""
     if price <= 0 or price >= arena.words[_MAX_TICKS]:
@@ -92,7 +90,7 @@ def _price_refusal(arena: Arena, book: int, is_buy: bool, price: int, post_only:
     return _ACCEPTABLE
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _new_refusal(arena: Arena, command: Any) -> int:
     """OrdRejReason of a NEW, or ``_ACCEPTABLE``."""
     book = i64(command.instrument)
@@ -122,7 +120,7 @@ def _new_refusal(arena: Arena, command: Any) -> int:
     return _ACCEPTABLE
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _accept(arena: Arena, command: Any) -> int:
     """Take a slot for the order of ``command`` (there is one) and fill it in; returns the slot."""
     words = arena.words
@@ -149,13 +147,13 @@ def _accept(arena: Arena, command: Any) -> int:
     return slot
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _crosses(arena: Arena, book: int, is_buy: bool, limit: int) -> bool:
     row = arena.books[book]
     return limit >= row.best_ask if is_buy else limit <= row.best_bid
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _enter(arena: Arena, command: Any, out: Any, n: int) -> int:
     """35=D: refuse, or accept, trade, and rest or cancel what is left."""
     refusal = _new_refusal(arena, command)
@@ -185,7 +183,7 @@ def _enter(arena: Arena, command: Any, out: Any, n: int) -> int:
     return n
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _locate(arena: Arena, command: Any) -> int:
     """Slot of the order that a CANCEL or REPLACE means; else -1 - CxlRejReason."""
     if command.order_id != _NO_ID:
@@ -206,7 +204,7 @@ def _locate(arena: Arena, command: Any) -> int:
     return slot
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _cancel(arena: Arena, command: Any, out: Any, n: int) -> int:
     """35=F: allowed whatever the book's status is."""
     slot = _locate(arena, command)
@@ -221,7 +219,7 @@ def _cancel(arena: Arena, command: Any, out: Any, n: int) -> int:
     return n
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _replace_refusal(arena: Arena, command: Any, slot: int) -> int:
     """CxlRejReason of a REPLACE of the live order in ``slot``, or ``_ACCEPTABLE``."""
     order = arena.orders[slot]
@@ -242,7 +240,7 @@ def _replace_refusal(arena: Arena, command: Any, slot: int) -> int:
     return _ACCEPTABLE
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _replace(arena: Arena, command: Any, out: Any, n: int) -> int:
     """35=G: see the module's priority rules."""
     slot = _locate(arena, command)
@@ -280,7 +278,7 @@ def _replace(arena: Arena, command: Any, out: Any, n: int) -> int:
     return n
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _rows_needed(arena: Arena, command: Any) -> int:
     """Upper bound of the rows that ``command`` may cause: two per resting order it may meet, and three."""
     action = command.action
@@ -291,7 +289,7 @@ def _rows_needed(arena: Arena, command: Any) -> int:
     return 2 * i64(arena.books[command.instrument].orders) + 3
 
 
-@kernel(**ENTRY)
+@kernel
 def apply(arena: Arena, orders: Any, i: int, out: Any, n_out: int) -> int:
     """Carry out the command ``orders[i]``; write reports from ``out[n_out]`` on; return the new count.
 
@@ -321,7 +319,7 @@ def apply(arena: Arena, orders: Any, i: int, out: Any, n_out: int) -> int:
     return reject_new(arena, command, _UNSUPPORTED, out, n_out)
 
 
-@kernel(**ENTRY)
+@kernel
 def apply_batch(arena: Arena, orders: Any, first: int, count: int, out: Any, n_out: int) -> tuple[int, int]:
     """``apply`` for orders[first : first + count]; returns (rows in ``out``, commands done).
 

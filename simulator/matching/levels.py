@@ -11,7 +11,7 @@ from numba.cpython.unsafe.numbers import leading_zeros, trailing_zeros
 
 from market.enums import Side
 from market.jit import JIT_ENABLED, kernel
-from simulator.matching.arena import INNER, Arena, Word, i64
+from simulator.matching.arena import Arena, Word, i64
 
 _BUY = int(Side.BUY)
 _MAX_TICKS = int(Word.MAX_TICKS)
@@ -23,12 +23,12 @@ _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 if JIT_ENABLED:
 
-    @kernel(inline=True, **INNER)
+    @kernel(inline=True, internal=True)
     def highest_bit(word: Any) -> int:
         """Position of the highest set bit of a uint64 that is not 0."""
         return 63 - i64(leading_zeros(word))
 
-    @kernel(inline=True, **INNER)
+    @kernel(inline=True, internal=True)
     def lowest_bit(word: Any) -> int:
         """Position of the lowest set bit of a uint64 that is not 0."""
         return i64(trailing_zeros(word))
@@ -42,19 +42,19 @@ else:
         return (int(word) & -int(word)).bit_length() - 1
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _bit(position: int) -> Any:
     return _ONE << np.uint64(position)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def level_at(arena: Arena, book: int, price: int) -> int:
     """Index into ``arena.levels`` of a price whose page exists (any price with an order does)."""
     page = i64(arena.directory[book * arena.words[_PAGES_PER_BOOK] + (price >> 6)]) - 1
     return page * 64 + (price & 63)
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def _take_page(arena: Arena, entry: int) -> int:
     """Give directory ``entry`` a page; there is always one, because a page in use holds an order."""
     words = arena.words
@@ -68,7 +68,7 @@ def _take_page(arena: Arena, entry: int) -> int:
     return page
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def next_price(arena: Arena, book: int, is_bid: bool, price: int) -> int:
     """Next occupied price behind ``price``: lower for bids, higher for asks.
 
@@ -115,7 +115,7 @@ def next_price(arena: Arena, book: int, is_bid: bool, price: int) -> int:
     return (number << 6) + lowest_bit(arena.pages[page].asks)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _occupy(arena: Arena, book: int, is_bid: bool, price: int, page: int) -> None:
     """A level got its first order."""
     row, header = arena.books[book], arena.pages[page]
@@ -136,7 +136,7 @@ def _occupy(arena: Arena, book: int, is_bid: bool, price: int, page: int) -> Non
             row.best_ask = price
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _vacate(arena: Arena, book: int, is_bid: bool, price: int, page: int) -> None:
     """A level lost its last order; its page goes back to the pool with its last level."""
     row, header = arena.books[book], arena.pages[page]
@@ -162,7 +162,7 @@ def _vacate(arena: Arena, book: int, is_bid: bool, price: int, page: int) -> Non
         row.best_ask = next_price(arena, book, False, price)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def link_order(arena: Arena, slot: int) -> None:
     """Put the order of ``slot`` behind all others at its price."""
     order = arena.orders[slot]
@@ -187,7 +187,7 @@ def link_order(arena: Arena, slot: int) -> None:
     arena.books[book].orders += 1
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def unlink_order(arena: Arena, slot: int) -> None:
     """Take the order of ``slot`` out of its level, with what it has left."""
     order = arena.orders[slot]

@@ -9,7 +9,7 @@ from typing import Any
 
 from market.enums import ExecType, OrdStatus, SelfTradePrevention, Side
 from market.jit import kernel
-from simulator.matching.arena import INNER, Arena, Word, i64
+from simulator.matching.arena import Arena, Word, i64
 from simulator.matching.cl_ord_ids import forget_order
 from simulator.matching.levels import level_at, next_price, unlink_order
 from simulator.matching.reasons import CancelCause
@@ -25,7 +25,7 @@ _CANCELED = int(OrdStatus.CANCELED)
 _SELF_TRADE = int(CancelCause.SELF_TRADE)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def release_slot(arena: Arena, slot: int) -> None:
     """Give a slot back; what it holds stays readable until it is used again."""
     order = arena.orders[slot]
@@ -35,7 +35,7 @@ def release_slot(arena: Arena, slot: int) -> None:
     arena.words[_LIVE_ORDERS] -= 1
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def end_resting(arena: Arena, slot: int) -> None:
     """Remove a resting order from its level, the ClOrdID table and the pool."""
     unlink_order(arena, slot)
@@ -43,14 +43,14 @@ def end_resting(arena: Arena, slot: int) -> None:
     release_slot(arena, slot)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def report_canceled(arena: Arena, slot: int, cause: int, out: Any, n: int) -> int:
     """CANCELED: nothing is left of the order in ``slot``, which must be out of its level."""
     arena.orders[slot].leaves = 0
     return report(arena, out, n, slot, _EXEC_CANCELED, _CANCELED, cause)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _trade(arena: Arena, taker: int, maker: int, price: int, out: Any, n: int) -> int:
     """Trade as much as both have; two reports, resting order first."""
     orders, words = arena.orders, arena.words
@@ -76,7 +76,7 @@ def _trade(arena: Arena, taker: int, maker: int, price: int, out: Any, n: int) -
     return n
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def _prevent_self_trade(arena: Arena, taker: int, maker: int, out: Any, n: int) -> int:
     """Both orders are of one owner: act as the arena's mode says, without a trade.
 
@@ -109,7 +109,7 @@ def _prevent_self_trade(arena: Arena, taker: int, maker: int, out: Any, n: int) 
     return n
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def match_order(arena: Arena, taker: int, limit: int, out: Any, n: int) -> int:
     """Trade the order in ``taker`` down to (sell) or up to (buy) ``limit``, best price first.
 
@@ -133,7 +133,7 @@ def match_order(arena: Arena, taker: int, limit: int, out: Any, n: int) -> int:
     return n
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def can_fill(arena: Arena, taker: int, limit: int) -> bool:
     """Whether the whole of ``taker`` would trade at once, counting what self-trade prevention does.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from market.enums import ExecType, FrameKind, OrderAction, OrdStatus
 from market.jit import kernel
-from simulator.matching.arena import ALL_BOOKS, INNER, MAX_ORDER_QTY, SLOT_BITS, Arena, Word, i64
+from simulator.matching.arena import ALL_BOOKS, MAX_ORDER_QTY, SLOT_BITS, Arena, Word, i64
 
 _LAST_EXEC, _NOW_NS, _RECV_NS = int(Word.LAST_EXEC), int(Word.NOW_NS), int(Word.RECV_NS)
 _EXECUTION, _CANCEL_REJECT = int(FrameKind.EXECUTION), int(FrameKind.CANCEL_REJECT)
@@ -23,13 +23,13 @@ _REPLACE = int(OrderAction.REPLACE)
 _SLOT_BITS = np.uint64(SLOT_BITS)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def order_id_of(arena: Arena, slot: int) -> Any:
     """OrderID (uint64) of the order in ``slot``."""
     return (np.uint64(arena.orders[slot].generation) << _SLOT_BITS) | np.uint64(slot)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def working_status(arena: Arena, slot: int) -> int:
     """OrdStatus that follows from what is left and what has traded."""
     order = arena.orders[slot]
@@ -38,7 +38,7 @@ def working_status(arena: Arena, slot: int) -> int:
     return _PARTIAL if order.cum > 0 else _NEW
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _open_row(arena: Arena, out: Any, n: int, kind: int) -> None:
     """Header and the fields that most reports leave at 0."""
     words = arena.words
@@ -64,7 +64,7 @@ def _open_row(arena: Arena, out: Any, n: int, kind: int) -> None:
     row.commission_e4 = 0
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def report(arena: Arena, out: Any, n: int, slot: int, exec_type: int, ord_status: int, cause: int) -> int:
     """One report about the order in ``slot`` as it stands; returns n + 1."""
     _open_row(arena, out, n, _EXECUTION)
@@ -84,7 +84,7 @@ def report(arena: Arena, out: Any, n: int, slot: int, exec_type: int, ord_status
     return n + 1
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _named_order(order_id: Any, owner: int, cl_ord_id: Any, orig_cl_ord_id: Any, out: Any, n: int) -> None:
     row = out[n]
     row.session = i64(owner) & 0xFFFF
@@ -93,7 +93,7 @@ def _named_order(order_id: Any, owner: int, cl_ord_id: Any, orig_cl_ord_id: Any,
     row.order_id = order_id
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def reject_new(arena: Arena, command: Any, reason: int, out: Any, n: int) -> int:
     """Refuse a new order: it never existed, OrderID 0."""
     _open_row(arena, out, n, _EXECUTION)
@@ -111,7 +111,7 @@ def reject_new(arena: Arena, command: Any, reason: int, out: Any, n: int) -> int
     return n + 1
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def reject_change(arena: Arena, command: Any, slot: int, reason: int, out: Any, n: int) -> int:
     """Refuse a CANCEL or REPLACE. ``slot`` is the order it meant, 0 where there is none.
 
@@ -142,7 +142,7 @@ def reject_change(arena: Arena, command: Any, slot: int, reason: int, out: Any, 
     return n + 1
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def no_orders(arena: Arena, owner: int, request: Any, out: Any, n: int) -> int:
     """The answer to a MASS_STATUS of an owner without open orders."""
     _open_row(arena, out, n, _EXECUTION)

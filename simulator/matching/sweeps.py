@@ -11,7 +11,7 @@ import numpy as np
 
 from market.enums import ExecType
 from market.jit import kernel
-from simulator.matching.arena import ALL_BOOKS, ENTRY, INNER, NO_ROOM, SLOT_BITS, Arena, Word, i64, touch_book
+from simulator.matching.arena import ALL_BOOKS, NO_ROOM, SLOT_BITS, Arena, Word, i64, touch_book
 from simulator.matching.matching import end_resting, report_canceled
 from simulator.matching.reports import no_orders, report, working_status
 
@@ -22,7 +22,7 @@ _REPORTS_CAP = 65_535  # EXECUTION.tot_reports is 16 bits wide
 _NO_ID = np.uint64(0)
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def _sift_down(heap: Any, root: int, count: int) -> None:
     value = heap[root]
     while True:
@@ -38,7 +38,7 @@ def _sift_down(heap: Any, root: int, count: int) -> None:
     heap[root] = value
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def _collect(arena: Arena, owner: int, book: int) -> int:
     """Write ``accepted << 24 | slot`` of the owner's live orders to scratch[0:n], ascending; return n.
 
@@ -58,7 +58,7 @@ def _collect(arena: Arena, owner: int, book: int) -> int:
     return n
 
 
-@kernel(**ENTRY)
+@kernel
 def cancel_owner(arena: Arena, owner: int, book: int, now_ns: int, out: Any, n_out: int) -> int:
     """Cancel all orders of ``owner`` in ``book`` (-1: all books), oldest first; return the row count.
 
@@ -77,7 +77,7 @@ def cancel_owner(arena: Arena, owner: int, book: int, now_ns: int, out: Any, n_o
     return n_out
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def _report_open(arena: Arena, owner: int, book: int, request: Any, out: Any, n_out: int) -> int:
     n = _collect(arena, owner, book)
     for k in range(n):
@@ -90,7 +90,7 @@ def _report_open(arena: Arena, owner: int, book: int, request: Any, out: Any, n_
     return n_out
 
 
-@kernel(**ENTRY)
+@kernel
 def open_orders(arena: Arena, owner: int, now_ns: int, out: Any) -> int:
     """ORDER_STATUS reports of all live orders of ``owner``, oldest first, into out[0:n]; return n.
 
@@ -102,7 +102,7 @@ def open_orders(arena: Arena, owner: int, now_ns: int, out: Any) -> int:
     return _report_open(arena, owner, -1, _NO_ID, out, 0)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _scope(arena: Arena, command: Any) -> int:
     """Book that a mass command means, -1 for all, -2 for none.
 
@@ -114,7 +114,7 @@ def _scope(arena: Arena, command: Any) -> int:
     return i64(command.instrument) if command.instrument < arena.books.shape[0] else -2
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def mass_cancel(arena: Arena, command: Any, out: Any, n_out: int) -> int:
     """35=q. The number of rows written is the number of orders that it ended."""
     book = _scope(arena, command)
@@ -123,7 +123,7 @@ def mass_cancel(arena: Arena, command: Any, out: Any, n_out: int) -> int:
     return cancel_owner(arena, i64(command.owner), book, command.ts_ns, out, n_out)
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def mass_status(arena: Arena, command: Any, out: Any, n_out: int) -> int:
     """35=AF: ORDER_STATUS reports with the request's id in ``orig_cl_ord_id``, at least one row."""
     book = _scope(arena, command)

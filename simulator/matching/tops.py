@@ -8,7 +8,7 @@ from typing import Any
 
 from market.enums import FrameKind
 from market.jit import kernel
-from simulator.matching.arena import ENTRY, INNER, Arena, Word, i64
+from simulator.matching.arena import Arena, Word, i64
 from simulator.matching.levels import level_at, next_price
 
 _QUOTE = int(FrameKind.QUOTE)
@@ -16,13 +16,13 @@ _MAX_TICKS, _NOW_NS = int(Word.MAX_TICKS), int(Word.NOW_NS)
 _DIRTY_HEAD, _DIRTY_TAIL = int(Word.DIRTY_HEAD), int(Word.DIRTY_TAIL)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _bid_qty(arena: Arena, book: int, price: int) -> int:
     """Sum of the bids at ``price``; 0 for price 0, which is no level."""
     return i64(arena.levels[level_at(arena, book, price)].qty) if price > 0 else i64(0)
 
 
-@kernel(inline=True, **INNER)
+@kernel(inline=True, internal=True)
 def _ask_qty(arena: Arena, book: int, price: int) -> int:
     """Sum of the asks at ``price``; 0 for max_ticks, which is no level."""
     if price >= arena.words[_MAX_TICKS]:
@@ -30,7 +30,7 @@ def _ask_qty(arena: Arena, book: int, price: int) -> int:
     return i64(arena.levels[level_at(arena, book, price)].qty)
 
 
-@kernel(**INNER)
+@kernel(internal=True)
 def _publish(arena: Arena, book: int) -> bool:
     """Bring the ``pub_*`` fields up to date; whether anything published changed."""
     row = arena.books[book]
@@ -52,7 +52,7 @@ def _publish(arena: Arena, book: int) -> bool:
     return True
 
 
-@kernel(**ENTRY)
+@kernel
 def take_dirty(arena: Arena, out: Any) -> int:
     """Write to ``out`` int64[] the books whose published content changed since they were last taken.
 
@@ -73,7 +73,7 @@ def take_dirty(arena: Arena, out: Any) -> int:
     return n
 
 
-@kernel(**ENTRY)
+@kernel
 def top_levels(arena: Arena, book: int, quotes: Any, i: int) -> None:
     """Write the two best levels a side of ``book`` to the QUOTE row ``quotes[i]``.
 

@@ -36,8 +36,9 @@ CHECKS = {
 def demo(state: Path, *options: str, **environment: str) -> dict[str, Any]:
     """Run ``axiom demo --json`` to its end and return the report; its logs are shown on failure."""
     command = [sys.executable, "-m", "engine.cli", "demo", "--json", "--state-dir", str(state), *options]
+    variables = {**os.environ, **environment}
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
     logs = "\n".join(path.read_text()[-3000:] for path in sorted(state.glob("*/*.log")))
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}\n{logs}"

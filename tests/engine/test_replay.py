@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine import snapshot
-from engine.errors import JournalError, ReplayMismatch, SnapshotError
+from engine.errors import JournalError, ReplayMismatchError, SnapshotError
 from engine.journal import Journal, journal_append, segments
 from engine.replay import START_SNAPSHOT, restore, run_directory, verify
 from engine.state import durable_arrays, make_engine
@@ -155,7 +155,7 @@ def test_restore_refuses_a_journal_that_this_build_does_not_reproduce(run):
         return raw
 
     _rewrite(run.directory, change)
-    with pytest.raises(ReplayMismatch, match="use the build that wrote it"):
+    with pytest.raises(ReplayMismatchError, match="use the build that wrote it"):
         restore(make_engine(8, 64), run.directory)
 
 

@@ -268,12 +268,14 @@ class Daemon(Child):
         def there() -> Any:
             assert self.alive, f"the daemon ended with {self.process.exitcode}\n{self.tail()}"
             status = self.status(orders=True)
-            return condition(status) if status else None
+            return condition(status) if "chain" in status else None
 
         try:
             return await until(there, what)
         except AssertionError as error:
-            self.signal(signal.SIGUSR1)
+            if not self.alive:
+                raise
+            self.signal(signal.SIGUSR1)  # where it stands, all threads, into its log
             status = self.status(orders=True)
             shown = {key: status.get(key) for key in ("phase", "phase_text", "armed", "risk_state", "alerts", "orders")}
             raise AssertionError(f"{error}; it shows {shown}\n{self.tail()}") from None

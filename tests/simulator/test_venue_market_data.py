@@ -26,9 +26,7 @@ class Market:
         self.tops = FrameBuffer(records.QUOTE, 4)
         _, numbers = options_of(small_market())
         ring = BroadcastRing.create(tmp_path / "OPT.ring", 256)
-        self.publisher = MarketDataPublisher(
-            ring, self.core.arena, numbers, self.tops.rows, self.tops.words, source=5
-        )
+        self.publisher = MarketDataPublisher(ring, self.core.arena, numbers, self.tops.rows, self.tops.words, source=5)
         self.reader = BroadcastRing.attach(tmp_path / "OPT.ring")
         self.cursor = 0
         self.subscription = Subscription(3)

@@ -152,9 +152,7 @@ class RandomTrader:
                 self.open.append((self.next_id, book))
             else:
                 order, book = self.open.pop(self.random.randrange(len(self.open)))
-                orders.add(
-                    0, action=OrderAction.CANCEL, cl_ord_id=self.next_id, orig_cl_ord_id=order, instrument=book
-                )
+                orders.add(0, action=OrderAction.CANCEL, cl_ord_id=self.next_id, orig_cl_ord_id=order, instrument=book)
         self.trader.send(orders)
 
 

@@ -59,9 +59,10 @@ def test_reports_behind_the_stored_position_are_owed_and_no_others(tmp_path):
     assert len(frames) == len(mine)
     assert last == mine[-1]
     frames, last = unsent_reports(contents, ALICE, int(mine[2]))
-    assert frames.reshape(-1).view(records.EXECUTION)["exec_id"].tolist() == contents.executions["exec_id"][
-        np.isin(contents.positions, mine[3:])
-    ].tolist()
+    assert (
+        frames.reshape(-1).view(records.EXECUTION)["exec_id"].tolist()
+        == contents.executions["exec_id"][np.isin(contents.positions, mine[3:])].tolist()
+    )
     frames, last = unsent_reports(contents, ALICE, int(mine[-1]))
     assert (len(frames), last) == (0, mine[-1])
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fix.codec import words
-from fix.codec.lean import kernel
 from fix.codec.link import WORDS
 from fix.codec.values import BAD_PRICE, days_of_date, id_value, price_value, qty_value, time_value, uint_value
 from fix.codec.writing import date_word, put_decimal, put_id, set_time
 from market import ids
+from market.jit import kernel
 from tests.fix.codec.wire import array, time_text
 
 I = np.int64  # noqa: E741  kernels are compiled for one integer type
