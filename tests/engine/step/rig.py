@@ -15,6 +15,7 @@ from engine.state import (
     O_HEDGE_INTERVAL_NS,
     O_HEDGING,
     O_QUOTING,
+    O_REASK_NS,
     O_REPLACE_INTERVAL_NS,
     O_REQUOTE_FRACTION,
     O_STUCK_NS,
@@ -104,7 +105,7 @@ class Rig:
         words = self.engine.options
         words[O_QUOTING], words[O_HEDGING] = 1.0, float(hedging)
         words[O_REPLACE_INTERVAL_NS], words[O_HEDGE_INTERVAL_NS] = 0, 100 * MS
-        words[O_STUCK_NS], words[O_REQUOTE_FRACTION] = STUCK_NS, 2e-5
+        words[O_STUCK_NS], words[O_REASK_NS], words[O_REQUOTE_FRACTION] = STUCK_NS, 10 * S, 2e-5
         self.engine.quoting[QuotingParam.LOT] = LOT
 
     # -- frames ----------------------------------------------------------------------------------
