@@ -41,7 +41,7 @@ from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_OPEN, Engine
 from engine.status import StatusBuilder
 from engine.turn import F_EMPTY, F_UNDERLYING
 from engine.verbs import CHANGING, Verbs
-from engine.warmup import warm_kernels_aside
+from engine.warmup import EXPECTED_COMPILATIONS, warm_kernels_aside
 from fix.codec import SymbolTable
 from fix.errors import FixError
 from fix.store import MessageStore
@@ -54,7 +54,6 @@ from risk.errors import RiskError
 from strategies.errors import StrategyError
 
 EXIT_OK, EXIT_ERROR, EXIT_CONFIG, EXIT_TIMEOUT = 0, 1, 4, 5
-_WARM_STEPS = 6
 _CHECK_S = 0.1  # feeds, clock and failures are looked at this often
 _DISK_CHECK_S = 1.0
 
@@ -388,15 +387,16 @@ class Daemon:
 
     async def _compile(self) -> None:
         """Load or compile kernels in a thread, so that status answers meanwhile."""
-        done = 0
 
         def say(text: str) -> None:
-            nonlocal done
-            self._set_phase("compiling", text, min(1.0, done / _WARM_STEPS))
-            done += 1
+            self._set_phase("compiling", text, self.phase_progress)
+
+        def counted(done: int) -> None:  # called hundreds of times: shown, not logged
+            self.phase_progress = min(0.99, done / EXPECTED_COMPILATIONS)
+            self.phase_text = f"compiling kernels (first start only): {done} of about {EXPECTED_COMPILATIONS}"
 
         self._set_phase("compiling", "loading kernels", 0.0)
-        compiled = asyncio.ensure_future(warm_kernels_aside(say))
+        compiled = asyncio.ensure_future(warm_kernels_aside(say, counted))
         stopped = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({compiled, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -548,8 +548,7 @@ class Daemon:
             self.alerts.say(
                 "warning", f"{self.open_orders()} orders still open: left to the venues' cancel-on-disconnect"
             )
-        for gateway in self.gateways:
-            await gateway.stop()
+        await asyncio.gather(*(gateway.stop() for gateway in self.gateways))
 
     async def _close(self) -> None:
         """Seal what is open; safe after a start that failed half-way."""

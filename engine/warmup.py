@@ -10,8 +10,10 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numba.core.event import Listener, install_listener
 
 from engine.journal import Journal
 from engine.latency import Latencies, Stage, record_answers, record_orders
@@ -28,6 +30,8 @@ from market.enums import FrameKind, OrderAction, Right, SecurityKind, Side
 from market.records import EXECUTION, INSTRUMENT, ORDER, RUN_START, THEO, frames, table
 
 Progress = Callable[[str], None]
+
+EXPECTED_COMPILATIONS = 420  #: of a cold start, for the progress bar
 _DAY_NS = 86_400_000_000_000
 
 
@@ -94,12 +98,35 @@ def _analytics_kernels(say: Progress) -> int:
     return 4
 
 
-def warm_kernels(say: Progress) -> int:
-    """Compile or load everything; ``say`` is told what is being done. Returns the entry points warmed."""
-    return _step_kernels(say) + _codec_kernels(say) + _analytics_kernels(say)
+class _Counter(Listener):  # type: ignore[misc]
+    """Counts finished compilations; what comes from the cache is no compilation."""
+
+    def __init__(self, counted: Callable[[int], None]) -> None:
+        self._counted = counted
+        self._done = 0
+
+    def on_start(self, event: Any) -> None:
+        """Nothing: nested compilations begin before their callers end."""
+
+    def on_end(self, event: Any) -> None:
+        """One more."""
+        self._done += 1
+        self._counted(self._done)
 
 
-async def warm_kernels_aside(say: Progress) -> None:
+def warm_kernels(say: Progress, counted: Callable[[int], None] | None = None) -> int:
+    """Compile or load everything; returns the entry points warmed.
+
+    ``say`` is told what is being done, ``counted`` how many functions have been compiled (of about
+    ``EXPECTED_COMPILATIONS`` when nothing is cached).
+    """
+    with contextlib.ExitStack() as stack:
+        if counted is not None:
+            stack.enter_context(install_listener("numba:compile", _Counter(counted)))
+        return _step_kernels(say) + _codec_kernels(say) + _analytics_kernels(say)
+
+
+async def warm_kernels_aside(say: Progress, counted: Callable[[int], None]) -> None:
     """:func:`warm_kernels` in a thread that, unlike an executor's, nobody waits for at the end."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
@@ -111,7 +138,7 @@ async def warm_kernels_aside(say: Progress) -> None:
     def work() -> None:
         error: BaseException | None = None
         try:
-            warm_kernels(say)
+            warm_kernels(say, counted)
         except BaseException as e:  # noqa: BLE001 - the thread's outermost frame: handed to who waits
             error = e
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile

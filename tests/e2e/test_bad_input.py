@@ -12,7 +12,7 @@ DEMO = ROOT / "config" / "profiles" / "demo.toml"
 COMMANDS = {"check": ("config", "check"), "run": ("run",), "sim": ("sim",), "demo": ("demo", "--for", "1s", "--json")}
 
 
-def axiom(directory: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def axiom(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "engine.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
@@ -33,15 +33,14 @@ def broken(directory: Path, old: str, new: str) -> tuple[Path, int]:
         ("loop_mode =", "loop_mod =", ["loop_mod", "loop_mode"]),
         ("seed = 7", 'seed = "seven"', ["seed", "seven"]),
         ("port = 19101", "port = 70000", ["port", "65535", "70000"]),
-        ('state_dir = ".axiom/run"', 'state_dir = ".axiom/run', ["line"]),
+        ('state_dir = ".axiom/run"', 'state_dir = ".axiom/run', ["is not TOML"]),
     ],
     ids=["unknown key", "wrong type", "out of range", "not TOML"],
 )
 def test_bad_profile(tmp_path, command, old, new, words):
     path, line = broken(tmp_path, old, new)
     arguments = COMMANDS[command]
-    given = [path] if command == "check" else ["--config", path]
-    done = axiom(tmp_path, *arguments, *given)
+    done = axiom(*arguments, "--config", path)
     said = done.stdout + done.stderr
     assert done.returncode == 4, said
     assert str(path) in said.replace("\n", "") and str(line) in said
@@ -70,7 +69,7 @@ def test_bad_quote_file(tmp_path, command, make):
     path = tmp_path / "goog_20151224_quote_minute_american.zip"
     make(path)
     profile, _ = broken(tmp_path, "seed = 7", "seed = 8")
-    done = axiom(tmp_path, *COMMANDS[command], "--config", profile, "--market", f"replay:{path}")
+    done = axiom(*COMMANDS[command], "--config", profile, "--market", f"replay:{path}")
     said = done.stdout + done.stderr
     assert done.returncode == 4, said
     assert path.name in said and "Traceback" not in said

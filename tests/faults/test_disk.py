@@ -74,11 +74,14 @@ async def test_disk_without_a_free_byte_stops_trading(small_disk, tmp_path):
     assert "Traceback" not in daemon.said()
 
 
-async def test_journal_that_cannot_have_its_next_segment_stops_trading(small_disk, tmp_path):
+async def test_journal_that_cannot_have_its_next_segment_stops_the_daemon(small_disk, tmp_path):
+    """The next segment is made long before it is needed, so this is known while there is time."""
     config = profile(tmp_path, cancel_on_disconnect=False)
-    config = with_engine(config, state_dir=str(small_disk / "run"), journal_min_free_mib=1, timer_interval_ms=1)
-    simulator, daemon = await _trading(config)
-    _fill(small_disk / "ballast", 6 * _MIB)  # more than the reserve, less than a segment
+    config = with_engine(config, state_dir=str(small_disk / "run"), journal_min_free_mib=1)
+    simulator, daemon = Simulator(config), Daemon(config)
+    await simulator.open()
+    _fill(small_disk / "ballast", 14 * _MIB)  # the first segment and the reserve, not a second one
+    daemon.start()
     await _stopped_in_order(config, simulator, daemon)
     assert "needed for the next journal segment" in daemon.said()
 

@@ -84,7 +84,7 @@ async def test_sigterm_and_sigint_drain(tmp_path):
 
 async def test_second_sigterm_stops_a_drain_that_nobody_answers(tmp_path):
     """The venues are frozen, so no cancel is ever acknowledged; the second signal does not wait for it."""
-    config = profile(tmp_path, engine={"drain_timeout_s": 600.0})
+    config = profile(tmp_path, cancel_on_disconnect=True, engine={"drain_timeout_s": 600.0})
     simulator, daemon = await _trading(config)
     simulator.signal(signal.SIGSTOP)
     daemon.signal(signal.SIGTERM)
@@ -95,7 +95,7 @@ async def test_second_sigterm_stops_a_drain_that_nobody_answers(tmp_path):
     assert "left to the venues' cancel-on-disconnect" in daemon.said()
     simulator.signal(signal.SIGCONT)
     venues = Venues(config)
-    await until(lambda: not venues.open(), "the mass cancel, which was on its way")
+    await until(lambda: not venues.open(), "cancel on disconnect")
     await simulator.kill()
 
 
