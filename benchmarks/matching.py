@@ -61,7 +61,7 @@ def population(books: int) -> int:
     return 1000 + 40 * books
 
 
-@kernel
+@kernel(allocates=True)
 def _draw(arena: Arena, random: Any, books: int, mix: int, standing: int, orders: Any, live: Any, out: Any) -> int:
     """Fill ``orders`` with commands, applying each; the first ``standing`` only fill the books.
 
