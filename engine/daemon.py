@@ -36,7 +36,7 @@ from engine.latency import Latencies, Stage
 from engine.logs import configure_logging
 from engine.loop import DRAIN_FRAMES, StepLoop, new_frame, partition
 from engine.securities import Listing, Page
-from engine.startup import StateLock, open_run
+from engine.startup import StateLock, open_run, tightened_limits
 from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_OPEN, Engine
 from engine.status import StatusBuilder
 from engine.turn import F_EMPTY, F_UNDERLYING
@@ -352,6 +352,8 @@ class Daemon:
         run = await asyncio.to_thread(open_run, self.config)
         self.run_number, self.engine, self.journal = run.number, run.engine, run.journal
         self.first_seq = run.journal.next_seq
+        for text in tightened_limits(run.engine):
+            self.alerts.say("warning", text)
         self.loop = StepLoop(
             run.engine,
             run.journal,

@@ -24,7 +24,7 @@ from engine.state import (
     make_engine,
 )
 from market.ids import MAX_RUN
-from risk.limits import Limit, checked_value, default_limits, limit_by_name
+from risk.limits import LIMITS, Limit, checked_value, default_limits, limit_by_name
 from strategies.hedging import HEDGING, HedgingParam, default_hedging
 from strategies.params import param_by_name
 from strategies.quoting import QUOTING, QuotingParam, default_quoting
@@ -78,12 +78,35 @@ def _apply(words: Any, specs: Any, names: Any, values: dict[str, float]) -> None
         words[param] = specs[param].check(name, value)
 
 
-def configure(engine: Engine, config: AxiomConfig) -> None:
-    """Put the configuration's numbers into the state's words (start of a run, never inside one)."""
-    engine.risk.limits[:] = default_limits()
+def _set_limits(engine: Engine, config: AxiomConfig) -> None:
+    """Limits of the profile; but what an operator tightened in the run before stays tightened.
+
+    A crash must not undo it. It is undone by ``axiom limits set``, or by a profile that now says
+    something else about that limit.
+    """
+    wanted = default_limits()
     for name, value in config.risk.limits.items():
         limit = limit_by_name(name)
-        engine.risk.limits[limit] = checked_value(Limit(limit), value)
+        wanted[limit] = checked_value(Limit(limit), value)
+    before, last = engine.profile_limits, engine.risk.limits
+    tightened = (before == wanted) & (last < wanted)
+    engine.risk.limits[:] = np.where(tightened, last, wanted)
+    engine.profile_limits[:] = wanted
+
+
+def tightened_limits(engine: Engine) -> list[str]:
+    """Limits that stand below the profile, as texts."""
+    return [
+        f"limit {limit.name.lower()} stays at {engine.risk.limits[limit]:g} as set in an earlier run "
+        f"(the profile says {engine.profile_limits[limit]:g}): axiom limits set to change it"
+        for limit in LIMITS
+        if engine.risk.limits[limit] < engine.profile_limits[limit]
+    ]
+
+
+def configure(engine: Engine, config: AxiomConfig) -> None:
+    """Put the configuration's numbers into the state's words (start of a run, never inside one)."""
+    _set_limits(engine, config)
     engine.quoting[:] = default_quoting()
     _apply(engine.quoting, QUOTING, QuotingParam, config.quoting.params)
     engine.hedging[:] = default_hedging()

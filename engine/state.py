@@ -12,6 +12,7 @@ import numpy.typing as npt
 from market import records
 from market.ids import MAX_SLOTS
 from market.records import INSTRUMENT, as_layout, frames, packed, table
+from risk.limits import LIMIT_WORDS
 from risk.state import RiskState, make_risk_state
 from strategies.hedging import default_hedging
 from strategies.quoting import default_quoting
@@ -221,6 +222,7 @@ class Engine(NamedTuple):
     quoting: npt.NDArray[np.float64]  # strategies.quoting.QuotingParam
     hedging: npt.NDArray[np.float64]  # strategies.hedging.HedgingParam
     options: npt.NDArray[np.float64]  # O_* below
+    profile_limits: npt.NDArray[np.float64]  # limits as the profile of this run gives them
     risk: RiskState
     inputs: Inputs
     outputs: Outputs
@@ -260,6 +262,7 @@ def make_engine(max_instruments: int, max_orders: int) -> Engine:
         quoting=default_quoting(),
         hedging=default_hedging(),
         options=np.zeros(OPTION_WORDS, np.float64),
+        profile_limits=np.zeros(LIMIT_WORDS, np.float64),
         risk=make_risk_state(max_instruments, MAX_UNDERLYINGS, MAX_SESSIONS),
         inputs=Inputs(raw_in.view(np.int64), *(as_layout(raw_in, layout) for layout in _INPUT_LAYOUTS)),
         outputs=Outputs(raw_out.view(np.int64), *(as_layout(raw_out, layout) for layout in _OUTPUT_LAYOUTS)),

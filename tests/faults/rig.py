@@ -42,6 +42,7 @@ from market.enums import ExecType, FrameKind
 from simulator.tradelog import audit_trades, open_orders, participant_numbers, read_log
 
 DEADLINE_S = 60.0  # of a condition: generous, because the first test may have to compile
+MODE = os.environ.get("AXIOM_LOOP_MODE", "park")
 COMPILE_S = 280.0
 US = "AXIOM"
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +89,7 @@ def profile(
         )
         for (name, role, _), port in zip(names, ports, strict=True)
     )  # fmt: skip
-    settings = {"state_dir": str(directory / "run"), "runtime_dir": str(directory / "rings"), "loop_mode": "park"}
+    settings = {"state_dir": str(directory / "run"), "runtime_dir": str(directory / "rings"), "loop_mode": MODE}
     settings |= {"max_instruments": 64, "max_orders": 512, "journal_segment_mib": 8, "journal_min_free_mib": 1}
     values: dict[str, Any] = {"expiries": 2, "strikes": 5, "taker_rate_per_s": 80.0, "equity_taker_rate_per_s": 20.0}
     return AxiomConfig(
