@@ -8,7 +8,7 @@ INPUTS := pyproject.toml constraints.txt
 BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help run test check setup setup-base bench docs format clean
+.PHONY: help run test bounds check setup setup-base bench docs format clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -19,6 +19,12 @@ run: $(BASE) ## A simulated market, the daemon that makes it, and a live view (C
 
 test: $(DEV) ## Every test
 	@$(BIN)/pytest $(ARGS)
+
+KERNELS := tests/market tests/engine/step tests/engine/test_loop.py tests/risk tests/strategies tests/gpu tests/fix/codec \
+	tests/simulator/test_matching.py
+
+bounds: $(DEV) ## The kernels' tests once more, with every array access checked
+	@NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -q $(KERNELS) $(ARGS)
 
 check: $(DEV) ## Lint, format, types, import rules
 	@$(BIN)/ruff check .
