@@ -26,20 +26,21 @@ from engine import snapshot
 from engine.alerts import Alerts
 from engine.control import Audit, ControlServer
 from engine.directory import InstrumentDirectory
-from engine.errors import ControlError, EngineError, JournalFullError
+from engine.errors import ControlError, EngineError
 from engine.events import EventCode
 from engine.feeds import RingFeed
 from engine.gateway import Gateway
 from engine.greeks import GreeksThread
-from engine.journal import J_POSITION, Journal
-from engine.latency import Latencies, Stage
+from engine.journal import Journal
+from engine.latency import Latencies
 from engine.logs import configure_logging
 from engine.loop import DRAIN_FRAMES, StepLoop, new_frame, partition
 from engine.securities import Listing, Page
 from engine.startup import StateLock, open_run, tightened_limits
-from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_OPEN, Engine
+from engine.state import W_OPEN, Engine
 from engine.status import StatusBuilder
-from engine.turn import F_EMPTY, F_UNDERLYING
+from engine.turn import F_UNDERLYING
+from engine.upkeep import Upkeep
 from engine.verbs import CHANGING, Verbs
 from engine.warmup import EXPECTED_COMPILATIONS, warm_kernels_aside
 from fix.codec import SymbolTable
@@ -48,14 +49,12 @@ from fix.store import MessageStore
 from market.clock import ClockWatch
 from market.enums import ControlVerb, FrameKind, ScopeKind, SecurityKind, SessionState
 from market.errors import MarketError
-from market.records import CONTROL, EVENT, ORDER, RUN_START, TIMER, as_layout
+from market.records import CONTROL, EVENT, ORDER, RUN_START, as_layout
 from market.rings import FRAME_WORDS
 from risk.errors import RiskError
 from strategies.errors import StrategyError
 
 EXIT_OK, EXIT_ERROR, EXIT_CONFIG, EXIT_TIMEOUT = 0, 1, 4, 5
-_CHECK_S = 0.1  # feeds, clock and failures are looked at this often
-_DISK_CHECK_S = 1.0
 
 
 class Daemon:
@@ -66,7 +65,6 @@ class Daemon:
 
     def __init__(self, config: AxiomConfig, clock_watch: ClockWatch | None = None) -> None:
         self.config = config
-        self._clock_watch = clock_watch or ClockWatch(config.engine.max_clock_jump_ms * 1_000_000)
         self.started_ns = time.time_ns()
         self.run_number = 0
         self.phase, self.phase_text = "starting", "starting"
@@ -80,23 +78,19 @@ class Daemon:
         self.latencies = Latencies(config.engine.max_orders)
         self.alerts = Alerts(self.scope_name)
         self.first_seq = 0
-        self.most_two_sided = 0
-        self.seconds_to_1000: float | None = None
-        self.backlog_seconds = 0  # longest run of seconds in which the backlog never was zero
+        self.feeds: list[RingFeed] = []
+        self.armed_once = False
+        self.upkeep = Upkeep(self, clock_watch or ClockWatch(config.engine.max_clock_jump_ms * 1_000_000))
         self.exit_code = EXIT_OK
         self._verbs = Verbs(self)
         self._status = StatusBuilder(self)
-        self._feeds: list[RingFeed] = []
         self._pages: dict[int, list[Listing]] = {}
         self._listed: dict[int, list[Listing]] = {}
         self._stop = asyncio.Event()
         self._stop_reason = ""
         self._immediate = False
-        self._armed_once = False
         self.abandoned_compiler = False  # stopped while compiling: a thread is busy that nothing can stop
         self._hold = ""  # why a person must arm, whatever the configuration says
-        self._syncing: asyncio.Future[None] | None = None
-        self._ready_ns = 0
         self._log = structlog.get_logger()
         self._counts = np.zeros(len(config.sessions) + 1, np.int64)
         self._sorted = np.zeros((DRAIN_FRAMES, FRAME_WORDS), np.int64)
@@ -129,6 +123,15 @@ class Daemon:
         """The status document."""
         return self._status.build(rows, orders, final)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop has been asked for."""
+        return self._stop.is_set()
+
+    def quoted_mask(self, engine: Engine, side: str) -> Any:
+        """bool[count]: series whose quote on ``side`` (bid_slot or ask_slot) stands in the market."""
+        return self._status.quoted_mask(engine, side)
+
     def _set_phase(self, phase: str, text: str, progress: float | None = None) -> None:
         self.phase, self.phase_text, self.phase_progress = phase, text, progress
         self._log.info("phase", phase=phase, text=text)
@@ -148,7 +151,7 @@ class Daemon:
         assert self.loop is not None
         self.alerts.say("error", reason)
         self.alerts.state_reasons[(int(scope), target)] = reason
-        if scope == ScopeKind.FIRM and not self._armed_once:
+        if scope == ScopeKind.FIRM and not self.armed_once:
             self._hold = reason
         frame = new_frame(CONTROL)
         frame["kind"], frame["verb"], frame["actor_uid"] = FrameKind.CONTROL, ControlVerb.HALT, os.getuid()
@@ -243,7 +246,7 @@ class Daemon:
             self.alerts.say("error", f"{len(problems) - 5} more instruments of {gateway.config.name} cannot be traded")
         if len(frames):
             self.loop.post(np.asarray(frames).view(np.int64).reshape(-1, FRAME_WORDS), len(frames))
-        feed = next((one for one in self._feeds if one.place == gateway.index), None)
+        feed = next((one for one in self.feeds if one.place == gateway.index), None)
         if feed is not None:
             feed.ensure()
         if gateway.config.market_data == "fix":
@@ -289,13 +292,12 @@ class Daemon:
         if not all(ready) or self._stop.is_set():
             return
         self._set_phase("running", "all sessions reconciled")
-        if self._armed_once or not self.config.engine.auto_arm:
+        if self.armed_once or not self.config.engine.auto_arm:
             return
         if self._hold:
             self.alerts.say("error", f"not armed: {self._hold}")
             return
-        self._armed_once = True
-        self._ready_ns = time.monotonic_ns()
+        self.armed_once = True
         frame = new_frame(CONTROL)
         frame["kind"], frame["verb"], frame["actor_uid"] = FrameKind.CONTROL, ControlVerb.ARM, os.getuid()
         self.loop.post_frame(frame)
@@ -313,15 +315,14 @@ class Daemon:
             await control.start()
             self._install_signals()
             if await self._start():
-                tasks = [asyncio.create_task(self._guard(job)) for job in (self._timer, self._housekeeping)]
+                tasks = [asyncio.create_task(self._guard(job)) for job in (self.upkeep.tick, self.upkeep.keep)]
                 await self._stop.wait()
                 await self._shut_down()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self._syncing is not None:  # a thread outlives the task that waited for it
-                await asyncio.gather(self._syncing, return_exceptions=True)
+            await self.upkeep.settle()
             await self._close()
             await control.stop()
             audit.close()
@@ -377,7 +378,7 @@ class Daemon:
             self.gateways.append(Gateway(index, session, store, symbols, self.loop, self.latencies, self))
             path = self.config.market_data_path(session)
             if path is not None:
-                self._feeds.append(RingFeed(index, path, self.loop, self.alerts.say))
+                self.feeds.append(RingFeed(index, path, self.loop, self.alerts.say))
         gc.collect()
         gc.freeze()
         self.loop.start(asyncio.get_running_loop())
@@ -408,130 +409,6 @@ class Daemon:
         else:
             compiled.cancel()
 
-    async def _timer(self) -> None:
-        """The step's clock, source liveness, jumps of the wall clock, statistics."""
-        assert self.loop is not None
-        period_s = self.config.engine.timer_interval_ms / 1000.0
-        frame = new_frame(TIMER)
-        frame["kind"], frame["period_ns"] = FrameKind.TIMER, int(period_s * 1e9)
-        due = time.monotonic()
-        next_check = 0.0
-        while True:
-            due = max(due + period_s, time.monotonic())
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            now = time.monotonic()
-            self.latencies.add(Stage.LOOP_LAG, int((now - due) * 1e9))
-            frame["wall_ns"] = time.time_ns()
-            self.loop.post_frame(frame)
-            if now >= next_check:
-                next_check = now + _CHECK_S
-                for feed in self._feeds:
-                    feed.check()
-                for gateway in self.gateways:
-                    gateway.beat()
-                self._watch()
-
-    def _watch(self) -> None:
-        """What must never go unnoticed."""
-        assert self.loop is not None and self.engine is not None
-        if jump := self._clock_watch.check():
-            frame = new_frame(CONTROL)
-            frame["kind"], frame["verb"], frame["value"] = FrameKind.CONTROL, ControlVerb.CLOCK_JUMP, jump / 1e9
-            self.loop.post_frame(frame)
-        if self.loop.failure is not None:
-            self.on_fatal(f"the step thread failed: {self.loop.failure!r}")
-        if self.greeks is not None and self.greeks.failure is not None:
-            self.on_fatal(f"the Greeks thread failed: {self.greeks.failure!r}")
-        if int(self.engine.words[W_LOST_OUTPUT]):
-            self.on_fatal("the step's output buffer overflowed: orders were lost")
-
-    async def _housekeeping(self) -> None:
-        """Group sync, the next journal segment, snapshots, presence marks: twenty times a second."""
-        assert self.journal is not None and self.engine is not None and self.loop is not None
-        interval = max(0.01, self.config.engine.journal_fsync_interval_ms / 1000.0)
-        behind = 0
-        next_second = time.monotonic() + 1.0
-        next_disk_check = 0.0
-        empty_turns = 0
-        next_snapshot = time.monotonic() + self.config.engine.snapshot_interval_s
-        while True:
-            await asyncio.sleep(interval)
-            started = time.perf_counter_ns()
-            if self.config.engine.journal_fsync_interval_ms:
-                self._syncing = asyncio.get_running_loop().run_in_executor(None, self._sync)
-                await self._syncing
-                self.latencies.add(Stage.JOURNAL_SYNC, time.perf_counter_ns() - started)
-            await self._prepare_segment()
-            if time.monotonic() >= next_disk_check:
-                next_disk_check = time.monotonic() + _DISK_CHECK_S
-                self._check_disk()
-            self._mark_presence()
-            if time.monotonic() >= next_snapshot:
-                next_snapshot = time.monotonic() + self.config.engine.snapshot_interval_s
-                await self._snapshot()
-            if time.monotonic() >= next_second:
-                next_second += 1.0
-                empty = int(self.loop.feeds.words[F_EMPTY])
-                behind = 0 if empty != empty_turns else behind + 1
-                empty_turns = empty
-                self.backlog_seconds = max(self.backlog_seconds, behind)
-
-    def _sync(self) -> None:
-        """Group commit of journal and message stores; in a thread."""
-        assert self.journal is not None
-        self.journal.sync()
-        for gateway in self.gateways:
-            gateway.sync()
-
-    def _check_disk(self) -> None:
-        """Stop while there is still room to stop in order: cancels and their answers are written too."""
-        assert self.journal is not None
-        if self._stop.is_set():
-            return
-        disk = os.statvfs(self.journal.directory)
-        free, reserve = disk.f_bavail * disk.f_frsize, self.journal.min_free_bytes
-        if free < reserve:
-            self.on_fatal(
-                f"disk nearly full: {free >> 20} MiB free in {self.journal.directory}, the reserve is {reserve >> 20} "
-                f"MiB (engine.journal_min_free_mib): free disk space and start again"
-            )
-
-    async def _snapshot(self) -> None:
-        """Copy the state between two frames, write it in a thread, keep the last two."""
-        assert self.loop is not None and self.journal is not None
-        frozen = self.loop.freeze(self.run_number)
-        directory = self.journal.directory
-        path = directory / f"snapshot-{frozen.meta.next_seq:012d}.npz"
-        try:
-            await asyncio.to_thread(snapshot.write, frozen, path)
-        except OSError as e:  # the journal alone restores the state, only slower
-            self.alerts.say("warning", f"snapshot not written: {e}")
-            return
-        for old in sorted(directory.glob("snapshot-*.npz"))[:-2]:
-            old.unlink(missing_ok=True)
-
-    async def _prepare_segment(self) -> None:
-        journal = self.journal
-        assert journal is not None
-        used = int(journal.view.words[J_POSITION])
-        half = used * 2 >= journal.segment_frames or journal.segment_frames - used < 2 * OUTPUT_FRAMES
-        if journal.has_spare or not half:
-            return
-        try:
-            await asyncio.to_thread(journal.prepare)
-        except JournalFullError as e:
-            self.on_fatal(str(e))
-
-    def _mark_presence(self) -> None:
-        assert self.engine is not None
-        if not self._ready_ns:
-            return
-        both = self._status.quoted_mask(self.engine, "bid_slot") & self._status.quoted_mask(self.engine, "ask_slot")
-        count = int(both.sum())
-        self.most_two_sided = max(self.most_two_sided, count)
-        if count >= 1000 and self.seconds_to_1000 is None:
-            self.seconds_to_1000 = round((time.time_ns() - self.started_ns) / 1e9, 3)
-
     # -- the end ---------------------------------------------------------------------------------
 
     async def _shut_down(self) -> None:
@@ -556,7 +433,7 @@ class Daemon:
         """Seal what is open; safe after a start that failed half-way."""
         if self.greeks is not None:
             self.greeks.stop()
-        for feed in self._feeds:
+        for feed in self.feeds:
             feed.detach()
         if self.loop is not None:
             self.loop.stop()

@@ -180,3 +180,27 @@ def test_verify_without_any_segment_says_so(tmp_path):
     snapshot.save(make_engine(8, 64), tmp_path / START_SNAPSHOT, 1, 0)
     with pytest.raises(JournalError, match="no journal segment"):
         verify(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["park", "spin"])
+def test_a_snapshot_taken_between_two_frames_restores_the_same_state(tmp_path, mode):
+    rig = LoopRig(tmp_path, mode)
+
+    async def morning() -> None:
+        rig.loop.start(asyncio.get_running_loop())
+        script = rig.script()
+        for number, (layout, kind, fields) in enumerate(script):
+            rig.post(layout, kind, **fields)
+            if number == len(script) // 2:
+                frozen = rig.loop.freeze(1)
+                snapshot.write(frozen, tmp_path / f"snapshot-{frozen.meta.next_seq:012d}.npz")
+                assert 0 < frozen.meta.next_seq
+        rig.close()
+
+    asyncio.run(morning())
+    (tmp_path / START_SNAPSHOT).unlink()  # only the snapshot in the middle is left to begin from
+    engine = make_engine(8, 64)
+    assert restore(engine, tmp_path) == rig.journal.next_seq
+    wanted = durable_arrays(rig.engine)
+    for name, array in durable_arrays(engine).items():
+        assert np.asarray(array).tobytes() == np.asarray(wanted[name]).tobytes(), name

@@ -91,6 +91,7 @@ def profile(
     )  # fmt: skip
     settings = {"state_dir": str(directory / "run"), "runtime_dir": str(directory / "rings"), "loop_mode": MODE}
     settings |= {"max_instruments": 64, "max_orders": 512, "journal_segment_mib": 8, "journal_min_free_mib": 1}
+    settings |= {"snapshot_interval_s": 1.0}  # so that some restarts begin in the middle of a run
     values: dict[str, Any] = {"expiries": 2, "strikes": 5, "taker_rate_per_s": 80.0, "equity_taker_rate_per_s": 20.0}
     return AxiomConfig(
         engine=EngineConfig(**(settings | (engine or {}))),
