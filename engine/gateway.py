@@ -48,6 +48,10 @@ _LIST_TIMEOUT_NS = 5_000_000_000
 _MASS = (int(OrderAction.MASS_CANCEL), int(OrderAction.MASS_STATUS))
 
 
+#: A move of the spot requotes a thousand series at once: the first of them leave while the last are encoded.
+_SEND_ROWS = 256
+
+
 class GatewayOwner(Protocol):
     """What a gateway tells the daemon."""
 
@@ -283,8 +287,9 @@ class Gateway:
         first = 0
         while first < count:
             before = self.session.next_out
+            part = min(count - first, _SEND_ROWS)
             try:
-                self.session.send_orders(rows, count - first, first)
+                self.session.send_orders(rows, part, first)
             except SessionNotLoggedOnError:
                 return  # the step learns it from the session frame, and asks at the next logon
             except HotPathError as e:
@@ -298,8 +303,8 @@ class Gateway:
             except (StoreError, FixError) as e:
                 self._owner.on_fatal(f"session {self.config.name} cannot send: {e}")
                 return
-            self._count_sent(rows, first, count - first)
-            return
+            self._count_sent(rows, first, part)
+            first += part
 
     def _count_sent(self, rows: Any, first: int, count: int) -> None:
         """Statistics of rows that left."""

@@ -52,6 +52,8 @@ WORK_ROWS = 10 + _MAX_COEF + 4
 _GRID = 160  # points of the butterfly check over the quotes and two units of u beyond
 _GRID_BEYOND = 2.0
 _MIN_DENSITY = 2e-3  # margin for what happens between grid points
+_NEAR_DENSITY = 0.25  # below it the grid is refined
+_FINER = 8
 _TARGET_INSIDE = 0.97
 _MIN_RELATIVE_VARIANCE = 1e-3
 
@@ -111,15 +113,32 @@ def durrleman(params: F8, k: float) -> float:
 
 
 @kernel(allocates=True)
+def _density(params: F8, u: float, floor: float) -> float:
+    """Durrleman's g at ``u``; -1 where the variance has fallen to its floor."""
+    k = params[SCALE] * math.sinh(u)
+    return -1.0 if smile_terms(params, k)[0] < floor else durrleman(params, k)
+
+
+@kernel(allocates=True)
 def butterfly_free(params: F8, low: float, high: float) -> bool:
-    """Is the density positive, with a margin, on a dense grid from ``low`` to ``high`` (in u) and beyond?"""
+    """Is the density positive, with a margin, on a dense grid from ``low`` to ``high`` (in u) and beyond?
+
+    Where it comes near zero the grid is eight times finer: the spline's second derivative has kinks,
+    and a dip between two points of the coarse grid would be missed.
+    """
     start = low - _GRID_BEYOND
     step = (high - low + 2.0 * _GRID_BEYOND) / (_GRID - 1)
     floor = _MIN_RELATIVE_VARIANCE * params[SCALE] * params[SCALE]
+    before = 1.0
     for i in range(_GRID):
-        k = params[SCALE] * math.sinh(start + i * step)
-        if smile_terms(params, k)[0] < floor or durrleman(params, k) < _MIN_DENSITY:
+        here = _density(params, start + i * step, floor)
+        if here < _MIN_DENSITY:
             return False
+        if i > 0 and min(before, here) < _NEAR_DENSITY:
+            for part in range(1, _FINER):
+                if _density(params, start + (i - part / _FINER) * step, floor) < _MIN_DENSITY:
+                    return False
+        before = here
     return True
 
 

@@ -171,6 +171,15 @@ def test_one_absurd_quote_does_not_bend_the_smile():
     assert misses.max() < 1.0
 
 
+def test_no_dip_of_the_density_hides_between_two_points_of_the_check():
+    """Found by hypothesis: the spline's kinks made a negative density that a coarse grid stepped over."""
+    k = [0.0] * 9 + [1.0] * 5 + [0.5] * 3 + [0.75, 0.1875, -0.96875, -0.25]
+    variance = [1.0, 1.0, 0.5, 0.75, 0.25] + [1.0] * 12 + [0.25, 1.0, 1.0, 1.0]
+    half = [1.0, 1.0, 1.0, 1.0, 0.03125] + [1.0] * 9 + [0.5, 0.375, 0.03125, 0.03125, 0.25, 0.125, 0.09375]
+    params, _ = fit(np.array(k), np.array(variance), np.array(half))
+    assert is_free(params, k)
+
+
 @given(st.lists(st.tuples(st.floats(-1.0, 1.0), st.floats(1e-4, 1.0), st.floats(1e-5, 1.0)), min_size=1, max_size=30))
 def test_whatever_the_quotes_the_smile_is_free_of_butterflies(points):
     k, variance, half = (np.array(column) for column in zip(*points, strict=True))
