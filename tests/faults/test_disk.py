@@ -58,8 +58,8 @@ async def test_reserve_that_is_touched_stops_trading_while_cancels_can_still_be_
     simulator, daemon = await _trading(config)
     _fill(small_disk / "ballast", 4 * _MIB)
     await _stopped_in_order(config, simulator, daemon)
-    assert "disk nearly full" in daemon.said()
-    assert "the reserve is 8 MiB" in daemon.said()
+    # Whichever looks at the disk first: the reserve's own check, or the next segment's allocation.
+    assert "engine.journal_min_free_mib" in daemon.said() and "free disk space" in daemon.said()
     assert "logged out" in daemon.said() or "client left" in simulator.said()
 
 
