@@ -138,5 +138,7 @@ def _starting(status: dict[str, Any], note: str) -> RenderableType:
     progress = status.get("phase_progress")
     bar = ProgressBar(total=1.0, completed=float(progress or 0.0), pulse=progress is None, width=50)
     text = status.get("phase_text") or "waiting for the daemon"
-    lines: list[RenderableType] = [Text(f"{status.get('phase') or 'starting'}: {text}"), bar, panels.sessions(status)]
+    row = Table.grid()  # a bar alone does not end its line
+    row.add_row(bar)
+    lines: list[RenderableType] = [Text(f"{status.get('phase') or 'starting'}: {text}"), row, panels.sessions(status)]
     return Panel(Group(*lines), title="axiom", title_align="left", subtitle=escape(note) or None, padding=(1, 2))
