@@ -3,10 +3,11 @@
 Plain Python with books of its own; it shares record layouts and limit names with the engine and
 nothing else, so a fault in the gate or in exposure counting shows here. For every order that left
 the step it checks size, notional, worst-case position (working orders and replaces in flight
-counted at their larger quantity), open orders, message budget, crossing of own orders, and that
-nothing was sent while halted or killed. Limits are followed through their changes.
+counted at their larger quantity), delta and vega held and worst-case, open orders, message budget,
+crossing of own orders, and that nothing was sent while halted or killed. Limits are followed
+through their changes.
 
-Limits on Greeks and ages depend on theo rows and clocks; the gate's own tests cover those.
+Collars and ages depend on books and clocks of the moment; the gate's own tests cover those.
 """
 
 from collections import defaultdict
@@ -31,10 +32,11 @@ from market.enums import (
     Side,
 )
 from market.ids import MAX_SLOTS
-from market.records import CONTROL, EVENT, EXECUTION, HEADER, INSTRUMENT, ORDER, as_layout
+from market.records import CONTROL, EVENT, EXECUTION, HEADER, INSTRUMENT, ORDER, THEO, as_layout
 from risk.limits import Limit
 
 _MOST_SHOWN = 20
+_ROUNDING = 1e-9  # sums of floats, in another order than the engine's
 _TERMINAL = {int(s) for s in (OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED)}
 _SCOPE_STATE = 110  # engine.events.EventCode: written down again, not imported, on purpose
 _KILLED, _REARMED, _MISSING = 111, 112, 106
@@ -59,12 +61,51 @@ class _Order:
         self.cum, self.counted = 0, qty
 
 
+class _GreekBook:
+    """Delta or vega of each underlying: held, and what working orders could add either way."""
+
+    def __init__(self, worst: Limit, held: Limit) -> None:
+        self.worst, self.held = worst, held
+        self.unit: dict[int, float] = {}  # of one contract, by instrument
+        self._parts: dict[int, tuple[float, float, float]] = {}
+        self._totals: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+
+    def touch(self, instrument: int, underlying: int, position: int, buys: int, sells: int) -> None:
+        """Something about one instrument changed: replace its part of the totals."""
+        unit = self.unit.get(instrument, 0.0)
+        up, down = (buys, sells) if unit > 0 else (sells, buys)
+        part = (unit * position, abs(unit) * up, abs(unit) * down)
+        before = self._parts.get(instrument, (0.0, 0.0, 0.0))
+        self._parts[instrument] = part
+        totals = self._totals[underlying]
+        for k in range(3):
+            totals[k] += part[k] - before[k]
+
+    def violations(
+        self, limits: list[float], instrument: int, underlying: int, sign: int, counted: int
+    ) -> Iterator[str]:
+        """What an order of ``counted`` contracts (already among the working) exceeds."""
+        move = sign * self.unit.get(instrument, 0.0)
+        if move == 0.0:
+            return
+        held, up, down = self._totals[underlying]
+        worst = held + up if move > 0 else down - held
+        if worst > limits[self.worst] * (1 + _ROUNDING):
+            yield f"{self.worst.name.lower()}: {worst:g} exceeds {limits[self.worst]:g}"
+        after = abs(held + move * counted)
+        if after > limits[self.held] * (1 + _ROUNDING) and after > abs(held) * (1 + _ROUNDING):
+            yield f"{self.held.name.lower()}: {after:g} exceeds {limits[self.held]:g}"
+
+
 class _Auditor:
     """Books of one run."""
 
     def __init__(self, limits: list[float], definitions: Any, positions: Any) -> None:
         self.limits = limits
         self.definitions: dict[int, tuple[bool, int, float]] = {}
+        self.underlying: dict[int, int] = {}
+        self.delta = _GreekBook(Limit.MAX_PORTFOLIO_DELTA, Limit.MAX_HELD_DELTA)
+        self.vega = _GreekBook(Limit.MAX_PORTFOLIO_VEGA, Limit.MAX_HELD_VEGA)
         for number, row in enumerate(definitions):
             if bytes(row["symbol"]):
                 self.define(number, row)
@@ -81,7 +122,27 @@ class _Auditor:
 
     def define(self, number: int, row: Any) -> None:
         option = int(row["security"]) == SecurityKind.OPTION
-        self.definitions[number] = (option, int(row["multiplier"]), 10.0 ** -int(row["price_scale"]))
+        multiplier = int(row["multiplier"])
+        self.definitions[number] = (option, multiplier, 10.0 ** -int(row["price_scale"]))
+        self.underlying[number] = int(row["underlying"])
+        # Until theo says better, an option moves like its underlying, as far as it can.
+        self.delta.unit.setdefault(number, float(multiplier * int(row["right"]) if option else multiplier))
+
+    def theo(self, row: Any) -> None:
+        """A series' fresh Greeks."""
+        if int(row["status"]):
+            return
+        instrument = int(row["instrument"])
+        multiplier = self.definitions[instrument][1]
+        self.delta.unit[instrument] = float(row["delta"]) * multiplier
+        self.vega.unit[instrument] = float(row["vega"]) * multiplier
+        self.touch(instrument)
+
+    def touch(self, instrument: int) -> None:
+        """Bring the Greek books up to date with one instrument."""
+        buys, sells = self.working[instrument, int(Side.BUY)], self.working[instrument, int(Side.SELL)]
+        for book in (self.delta, self.vega):
+            book.touch(instrument, self.underlying[instrument], self.position[instrument], buys, sells)
 
     def fail(self, seq: int, what: str) -> None:
         if len(self.violations) < _MOST_SHOWN:
@@ -122,6 +183,9 @@ class _Auditor:
         worst = sign * self.position[instrument] + self.working[instrument, side]
         self.bound(seq, Limit.MAX_SERIES_POSITION if option else Limit.MAX_HEDGE_POSITION, worst)
         self.bound(seq, Limit.MAX_OPEN_ORDERS, self.open[session])
+        for book in (self.delta, self.vega):
+            for text in book.violations(self.limits, instrument, self.underlying[instrument], sign, order.counted):
+                self.fail(seq, text)
         self._own_cross(seq, instrument, side, ticks)
 
     def _own_cross(self, seq: int, instrument: int, side: int, ticks: int) -> None:
@@ -146,6 +210,7 @@ class _Auditor:
         counted = max(0, counted)
         self.working[order.instrument, order.side] += counted - order.counted
         order.counted = counted
+        self.touch(order.instrument)
 
     def _drop(self, slot: int) -> None:
         order = self.orders.pop(slot)
@@ -170,6 +235,7 @@ class _Auditor:
                 return
             order.cum += traded
             self.position[order.instrument] += traded if order.side == Side.BUY else -traded
+            self.touch(order.instrument)
         elif exec_type == ExecType.REPLACED:
             order.qty, order.ticks, order.pending = int(row["order_qty"]), int(row["price_ticks"]), 0
         if int(row["ord_status"]) in _TERMINAL and kind != FrameKind.CANCEL_REJECT:
@@ -210,6 +276,7 @@ def _interesting(directory: Path) -> Iterator[tuple[int, Any]]:
         int(FrameKind.EVENT): EVENT,
         int(FrameKind.CONTROL): CONTROL,
         int(FrameKind.INSTRUMENT): INSTRUMENT,
+        int(FrameKind.THEO): THEO,
     }
     for raw in read_journal(directory):
         kinds = np.asarray(as_layout(raw, HEADER)["kind"])
@@ -242,6 +309,8 @@ def audit(path: Path) -> AuditResult:
             auditor.event(row)
         elif kind == FrameKind.CONTROL:
             auditor.control(row)
+        elif kind == FrameKind.THEO:
+            auditor.theo(row)
         else:
             auditor.define(int(row["instrument"]), row)
     return AuditResult(not auditor.violations, auditor.checked, auditor.executions, auditor.violations)
@@ -249,6 +318,11 @@ def audit(path: Path) -> AuditResult:
 
 def _take_over(auditor: _Auditor, engine: Any) -> None:
     """Orders that a run before left open, as the start snapshot has them."""
+    known = engine.risk.instruments
+    for number in auditor.definitions:
+        auditor.delta.unit[number] = float(known[number]["unit_delta"])
+        auditor.vega.unit[number] = float(known[number]["unit_vega"])
+        auditor.touch(number)
     for slot in np.flatnonzero(np.asarray(engine.orders["in_use"])):
         row = engine.orders[int(slot)]
         order = _Order(

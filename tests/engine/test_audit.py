@@ -21,7 +21,7 @@ from market.enums import (
     SecurityKind,
     Side,
 )
-from market.records import CONTROL, EVENT, EXECUTION, INSTRUMENT, ORDER, table
+from market.records import CONTROL, EVENT, EXECUTION, INSTRUMENT, ORDER, THEO, table
 from risk.limits import Limit
 
 
@@ -119,6 +119,26 @@ def test_fill_delivered_twice_counts_once(run: Run) -> None:
         run.report(0, ExecType.TRADE, OrdStatus.PARTIALLY_FILLED, cum_qty=4, last_qty=4)
     run.order(1, qty=5)
     assert run.violations() == []
+
+
+def test_held_and_worst_case_delta_follow_theo(run: Run) -> None:
+    run.add(CONTROL, kind=FrameKind.CONTROL, verb=ControlVerb.LIMIT_SET, limit=Limit.MAX_HELD_DELTA, value=300)
+    run.add(CONTROL, kind=FrameKind.CONTROL, verb=ControlVerb.LIMIT_SET, limit=Limit.MAX_PORTFOLIO_DELTA, value=450)
+    run.add(THEO, kind=FrameKind.THEO, instrument=1, delta=0.5, vega=10.0)
+    run.order(0, qty=6)  # 6 contracts x 100 x 0.5 = 300 shares: just within
+    run.order(1, qty=4)  # 500 shares if both fill
+    run.order(2, qty=7, ticks=110, side=Side.SELL)  # the other way: 350 shares short if it fills
+    assert run.violations() == ["max_portfolio_delta: 500 exceeds 450", "max_held_delta: 350 exceeds 300"]
+
+
+def test_order_that_brings_delta_back_passes_beyond_the_limit(run: Run) -> None:
+    run.add(THEO, kind=FrameKind.THEO, instrument=1, delta=0.5, vega=10.0)
+    run.order(0, qty=10)
+    run.report(0, ExecType.TRADE, OrdStatus.FILLED, cum_qty=10, last_qty=10)
+    run.add(CONTROL, kind=FrameKind.CONTROL, verb=ControlVerb.LIMIT_SET, limit=Limit.MAX_HELD_DELTA, value=100)
+    run.order(1, qty=5, ticks=110, side=Side.SELL)
+    run.order(2, qty=1)
+    assert run.violations() == ["max_held_delta: 550 exceeds 100"]
 
 
 def test_open_orders_are_counted_until_terminal(run: Run) -> None:
