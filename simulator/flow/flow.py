@@ -6,6 +6,7 @@ quotes that already follow the new fair value, and a stale quote is never there 
 the flow itself.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from datetime import date
 from typing import Any, Protocol
@@ -64,7 +65,7 @@ class Flow(Protocol):
         ...
 
 
-class QuotedMarket:
+class QuotedMarket(ABC):
     """What replayed and generated flow share: makers' quotes in the books, and takers.
 
     A subclass sets ``_fair_ticks`` and ``_half_ticks`` (fair value and reference half-spread in
@@ -141,8 +142,10 @@ class QuotedMarket:
         """Write the fair value [currency] of every instrument, NaN where there is none."""
         out[: self.master.count] = self._fair_ticks * self.price_unit
 
+    @abstractmethod
     def _begin_at(self, start_ns: int) -> None:
-        raise NotImplementedError
+        """Put the market at its first instant."""
 
+    @abstractmethod
     def _move_to(self, now_ns: int) -> None:
-        raise NotImplementedError
+        """Bring fair values and recorded quotes to ``now_ns``."""

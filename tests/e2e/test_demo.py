@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from simulator.matching.reasons import OrdRejReason
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("AXIOM_MARKET_DATA", ROOT.parent / "shared" / "data" / "market"))
 GOOG = DATA / "goog_20151224_quote_minute_american.zip"
@@ -49,8 +51,10 @@ def demo(state: Path, *options: str, **environment: str) -> dict[str, Any]:
 
 
 def few_rejects(final: dict[str, Any]) -> bool:
-    """A post-only quote meets a market that moved while it was on its way: that is rare, not a fault."""
+    """A post-only quote meets a market that moved while it was on its way: rare, and the only reason to be refused."""
     orders = final["orders"]
+    refused = [alert["text"] for alert in final["alerts"] if "rejected by the venue" in alert["text"]]
+    assert all(text.endswith(f"reason {int(OrdRejReason.WOULD_CROSS)}") for text in refused), refused
     return int(orders["rejected"]) <= 0.005 * (int(orders["sent"]) + int(orders["replaced"]))
 
 
