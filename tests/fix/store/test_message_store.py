@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fix.errors import StoreCorruptError, StoreError, StoreFullError, StoreLockedError
-from fix.store import MessageStore
+from fix.store import MessageStore, Word
+from fix.store.layout import RESET_MARK
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def reopen(store: MessageStore) -> MessageStore:
@@ -118,7 +119,7 @@ def test_data_written_before_the_words_is_found(tmp_path: Path) -> None:
 def test_kill_inside_a_reset_is_finished_at_the_next_open(tmp_path: Path) -> None:
     store = MessageStore(tmp_path)
     store.append(1, b"first")
-    store._words[5] = 1  # Word.RESETTING: what a kill right after the first store of reset() leaves
+    store._words[Word.RESETTING] = RESET_MARK ^ 1  # what a kill right after the first store of reset() leaves
     store = reopen(store)
     assert (store.next_out, list(store.read(1, 9))) == (1, [])
     store.close()
@@ -210,13 +211,18 @@ def test_kill_9_at_any_moment_leaves_a_consistent_store(tmp_path: Path) -> None:
     """A child appends as fast as it can and is killed; what it had announced must be there."""
     script = (
         "import sys\n"
+        "import numpy as np\n"
         "from fix.store import MessageStore\n"
         "store = MessageStore(sys.argv[1])\n"
         "while True:\n"
         "    seq = store.next_out\n"
-        "    store.append(seq, b'message %d' % seq, app_ref=seq)\n"
-        "    store.set_next_in(seq)\n"
-        "    print(seq, flush=True)\n"
+        "    if seq % 3:\n"
+        "        store.append(seq, b'message %d' % seq, app_ref=seq)\n"
+        "    else:\n"
+        "        raws = [b'message %d' % number for number in range(seq, seq + 3)]\n"
+        "        store.append_batch(b''.join(raws), seq, np.cumsum([len(raw) for raw in raws]), app_ref=seq + 2)\n"
+        "    store.set_next_in(store.next_out - 1)\n"
+        "    print(store.next_out - 1, flush=True)\n"
     )
     announced = 0
     for lines in (50, 300, 7):
