@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 INPUTS := pyproject.toml constraints.txt
 BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
+QUICKFIX := $(VENV)/.installed-quickfix
 
 .PHONY: help run test bounds check setup setup-base bench docs format clean
 .DEFAULT_GOAL := help
@@ -17,7 +18,7 @@ help: ## Show the targets
 run: $(BASE) ## A simulated market, the daemon that makes it, and a live view (Ctrl-C drains)
 	@$(BIN)/axiom demo $(ARGS)
 
-test: $(DEV) ## Every test
+test: $(DEV) $(QUICKFIX) ## Every test
 	@$(BIN)/pytest $(ARGS)
 
 KERNELS := tests/market tests/engine/step tests/engine/test_loop.py tests/risk tests/strategies tests/gpu tests/fix/codec \
@@ -36,7 +37,7 @@ setup: $(DEV) ## Everything for development
 
 setup-base: $(BASE) ## Only what the product needs
 
-bench: $(DEV) ## Every benchmark, beside its peer in the same run
+bench: $(DEV) $(QUICKFIX) ## Every benchmark, beside its peer in the same run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 docs: $(DEV) ## Write the reference pages of docs/ from the tables in the code
@@ -61,6 +62,15 @@ $(BASE) $(DEV): $(INPUTS) | $(BIN)/python
 	    echo "axiom: the installation failed; the whole log is $(VENV)/install.log" >&2; exit 1; fi; \
 	echo "$$digest" >$@; \
 	case $@ in *-dev) echo "$$digest" >$(BASE);; esac
+
+# The peer of the interoperation tests and benchmarks. It has no wheels: built once, then pip's cache has it. Without a
+# C++ compiler the tests that need it are skipped by name; nothing else needs it.
+$(QUICKFIX): constraints.txt | $(DEV)
+	@if $(BIN)/python -c 'import quickfix' 2>/dev/null; then touch $@; exit 0; fi; \
+	echo "axiom: building quickfix for the interoperation tests (once, 5 to 9 minutes; log: $(VENV)/quickfix.log)"; \
+	if $(BIN)/python -m pip install --disable-pip-version-check --no-input -q \
+	    -c constraints.txt -e ".[quickfix]" >$(VENV)/quickfix.log 2>&1; then touch $@; \
+	else echo "axiom: quickfix could not be built: its tests will be skipped; see $(VENV)/quickfix.log" >&2; fi
 
 # The first interpreter that runs and is of a supported version: a name on the PATH may be a shim
 # of one that is not installed.
