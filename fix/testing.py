@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fix.messages import Field, Message, build, frame, parse, utc_timestamp
-from fix.session import Role, SessionEvent, SessionMachine, SessionSettings, State
+from fix.session import Authenticate, Dictionary, Role, SessionEvent, SessionMachine, SessionSettings, State
 from fix.store import MessageStore
 
 START_NS = 1_450_967_400_000_000_000  #: 2015-12-24 14:30:00 UTC
@@ -30,22 +30,32 @@ def split_messages(data: bytes) -> list[Message]:
 
 def initiator_settings(**changes: Any) -> SessionSettings:
     """Settings of a client called AXIOM at a venue called OPT."""
-    values: dict[str, Any] = {"sender_comp_id": "AXIOM", "target_comp_id": "OPT", "role": Role.INITIATOR}
-    return SessionSettings(**(values | {"heartbeat_interval_s": 30} | changes))
+    return _settings("AXIOM", "OPT", Role.INITIATOR, changes)
 
 
 def acceptor_settings(**changes: Any) -> SessionSettings:
     """The venue's side of :func:`initiator_settings`."""
-    values: dict[str, Any] = {"sender_comp_id": "OPT", "target_comp_id": "AXIOM", "role": Role.ACCEPTOR}
+    return _settings("OPT", "AXIOM", Role.ACCEPTOR, changes)
+
+
+def _settings(sender: str, target: str, role: Role, changes: dict[str, Any]) -> SessionSettings:
+    values: dict[str, Any] = {"sender_comp_id": sender, "target_comp_id": target, "role": role}
+    if changes.get("begin_string") == "FIXT.1.1":
+        values["default_appl_ver_id"] = "9"
     return SessionSettings(**(values | {"heartbeat_interval_s": 30} | changes))
 
 
 class Side:
     """One machine of a pair, its store, and what came out of it."""
 
-    def __init__(self, directory: Path, settings: SessionSettings) -> None:
+    def __init__(
+        self, directory: Path, settings: SessionSettings, dictionary: Dictionary | None = None,
+        authenticate: Authenticate | None = None,
+    ) -> None:  # fmt: skip
         self.directory = directory
         self.settings = settings
+        self.dictionary = dictionary
+        self.authenticate = authenticate
         self.events: list[SessionEvent] = []
         self.sent: list[Message] = []
         self.open()
@@ -53,7 +63,7 @@ class Side:
     def open(self) -> None:
         """Build machine and store on what stands on disk."""
         self.store = MessageStore(self.directory)
-        self.machine = SessionMachine(self.settings, self.store)
+        self.machine = SessionMachine(self.settings, self.store, self.dictionary, authenticate=self.authenticate)
 
     def crash(self) -> None:
         """Come back as after kill -9: nothing in memory survives, nothing is flushed."""
@@ -77,12 +87,21 @@ class Side:
 
 
 class MachinePair:
-    """A client and a venue joined in memory; messages can be lost on the way by ``drop``."""
+    """A client and a venue joined in memory; messages can be lost on the way by ``drop``.
 
-    def __init__(self, directory: Path, **changes: Any) -> None:
+    ``changes`` are settings of both, ``client`` and ``venue`` those of one side.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        client: dict[str, Any] | None = None,
+        venue: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> None:
         self.now_ns = START_NS
-        self.client = Side(directory / "client", initiator_settings(**changes))
-        self.venue = Side(directory / "venue", acceptor_settings(**changes))
+        self.client = Side(directory / "client", initiator_settings(**(changes | (client or {}))))
+        self.venue = Side(directory / "venue", acceptor_settings(**(changes | (venue or {}))))
 
     def connect(self) -> None:
         """Join the two and let them log on."""
@@ -102,7 +121,7 @@ class MachinePair:
         while moved:
             moved = False
             for source, target in ((self.client, self.venue), (self.venue, self.client)):
-                if source.machine.resending:
+                if source.machine.resending or source.machine.draining:
                     source.note(source.machine.tick(self.now_ns))
                 for message in source.output():
                     moved = True
@@ -134,9 +153,13 @@ class ScriptedPeer:
         raw = build(
             changes.get("begin_string", settings.begin_string), msg_type, seq,
             changes.get("sender", settings.target_comp_id), changes.get("target", settings.sender_comp_id),
-            utc_timestamp(changes.get("sending_ns", self.now_ns)), body, header,
+            self.stamp(changes.get("sending_ns", self.now_ns)), body, header,
         )  # fmt: skip
         return self.deliver(raw)
+
+    def stamp(self, now_ns: int) -> bytes:
+        """A timestamp as the session's version writes it."""
+        return utc_timestamp(now_ns, int(self.side.settings.precision))
 
     def deliver(self, raw: bytes) -> list[Message]:
         """Deliver bytes as they are."""
@@ -149,14 +172,21 @@ class ScriptedPeer:
         body: list[Field] = [(98, 0), (108, changes.pop("heartbeat", 30))]
         if changes.pop("reset", False):
             body.append((141, "Y"))
+        if self.side.settings.is_fixt:
+            body.append((1137, changes.pop("appl_ver_id", "9")))
+        body += changes.pop("fields", ())
         return self.say("A", seq, body, **changes)
 
     def poss_dup(self, msg_type: str, seq: int, body: Sequence[Field] = ()) -> list[Message]:
         """Deliver a message with PossDupFlag=Y."""
-        return self.say(msg_type, seq, body, [(43, "Y"), (122, utc_timestamp(self.now_ns - SECOND_NS))])
+        return self.say(msg_type, seq, body, [(43, "Y"), (122, self.stamp(self.now_ns - SECOND_NS))])
 
     def wait(self, seconds: float) -> list[Message]:
-        """Let time pass in one step; what the machine says."""
+        """Let time pass in one step; what the machine says.
+
+        Two looks at the end of it: woken so late, the machine gives nobody up at the first.
+        """
         self.now_ns += int(seconds * SECOND_NS)
-        self.side.note(self.side.machine.tick(self.now_ns))
+        for _ in range(2):
+            self.side.note(self.side.machine.tick(self.now_ns))
         return self.side.output()

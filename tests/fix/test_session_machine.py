@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from fix.errors import SessionNotLoggedOnError, SettingsError
 from fix.messages import Message, build, utc_timestamp
 from fix.session import (
     AppMessage,
@@ -16,7 +15,6 @@ from fix.session import (
     LoggedOut,
     PeerReject,
     Refused,
-    Resent,
     SequencesReset,
     State,
 )
@@ -64,7 +62,6 @@ def test_logon_is_answered_with_the_peers_heartbeat_interval(venue: Side) -> Non
         ({"begin_string": "FIX.4.2"}, "BeginString"),
         ({"sending_ns": START_NS - 121 * SECOND_NS}, "SendingTime"),
         ({"sending_ns": START_NS + 121 * SECOND_NS}, "SendingTime"),
-        ({"heartbeat": -1}, "HeartBtInt"),
         ({"seq": 2, "reset": True}, "MsgSeqNum must be 1"),
         ({"seq": 0}, "malformed"),
     ],
@@ -167,14 +164,22 @@ def test_gap_fill_covers_held_numbers(venue: Side, peer: ScriptedPeer) -> None:
     assert venue.machine.next_in == 9 and venue.machine.steady
 
 
-def test_second_gap_behind_the_first_is_asked_for(venue: Side, peer: ScriptedPeer) -> None:
+def test_second_gap_behind_the_first_is_what_the_open_request_asked_for_too(venue: Side, peer: ScriptedPeer) -> None:
     peer.say("D", 4, [(11, "A")])
     peer.say("D", 8, [(11, "B")])
-    replies = peer.poss_dup("4", 2, [(36, 4), (123, "Y")])
-    assert [(m.msg_type, m.text(7)) for m in replies] == [("2", "5")]
+    assert peer.poss_dup("4", 2, [(36, 4), (123, "Y")]) == []
+    assert venue.of(GapDetected) == [GapDetected(2, 3), GapDetected(5, 7)]
     peer.poss_dup("4", 5, [(36, 8), (123, "Y")])
     assert [event.seq for event in venue.of(AppMessage)] == [4, 8]
     assert venue.machine.steady
+
+
+def test_second_gap_that_nobody_fills_is_asked_for_in_time(venue: Side, peer: ScriptedPeer) -> None:
+    peer.say("D", 4, [(11, "A")])
+    peer.say("D", 8, [(11, "B")])
+    peer.poss_dup("4", 2, [(36, 4), (123, "Y")])
+    assert summary(peer.wait(9.9)) == []
+    assert [(m.msg_type, m.text(7)) for m in peer.wait(0.1)] == [("2", "5")]
 
 
 def test_gap_without_progress_is_asked_for_again(venue: Side, peer: ScriptedPeer) -> None:
@@ -273,97 +278,6 @@ def test_gap_fill_beyond_a_gap_waits_for_it(venue: Side, peer: ScriptedPeer) -> 
     assert [m.text(7) for m in peer.say("4", 5, [(36, 9), (123, "Y")])] == ["2"]
     peer.poss_dup("4", 2, [(36, 5), (123, "Y")])
     assert venue.machine.next_in == 9
-
-
-# ------------------------------------------------------------------ resend requests
-
-
-def test_reports_are_resent_and_everything_else_is_filled(venue: Side, peer: ScriptedPeer) -> None:
-    machine = venue.machine
-    original = utc_timestamp(START_NS)
-    machine.send("8", [(37, "1"), (58, "first")], START_NS)  # 2
-    machine.send("8", [(37, "2")], START_NS)  # 3
-    peer.say("1", 2, [(112, "X")])  # heartbeat 4
-    machine.send("D", [(11, "stale")], START_NS)  # 5
-    machine.send("9", [(37, "3")], START_NS)  # 6
-    venue.output()
-    peer.now_ns += 5 * SECOND_NS
-    answers = peer.say("2", 3, [(7, 1), (16, 0)])
-    assert [(m.msg_type, m.seq, m.text(36)) for m in answers] == [
-        ("4", 1, "2"), ("8", 2, ""), ("8", 3, ""), ("4", 4, "6"), ("9", 6, ""),
-    ]  # fmt: skip
-    assert all(m.flag(43) for m in answers)
-    first = answers[1]
-    assert (first.get(122), first.get(52), first.text(58)) == (original, utc_timestamp(peer.now_ns), "first")
-    assert [tag for tag, _ in first.fields] == [8, 9, 35, 34, 43, 49, 52, 56, 122, 37, 58, 10]
-    assert venue.of(Resent) == [Resent(1, 6, 3, 3)]
-    assert machine.next_out == 7, "a resend uses no number"
-
-
-@pytest.mark.parametrize(
-    ("begin", "end", "expected"), [(2, 2, [2]), (2, 3, [2, 3]), (3, 0, [3, 4]), (3, 999999, [3, 4])]
-)
-def test_resend_range(venue: Side, peer: ScriptedPeer, begin: int, end: int, expected: list[int]) -> None:
-    for _ in range(3):
-        venue.machine.send("8", [(37, "1")], START_NS)
-    venue.output()
-    assert [m.seq for m in peer.say("2", 2, [(7, begin), (16, end)])] == expected
-
-
-def test_resend_of_numbers_we_never_used_is_rejected(venue: Side, peer: ScriptedPeer) -> None:
-    (reply,) = peer.say("2", 2, [(7, 9), (16, 0)])
-    assert (reply.msg_type, reply.text(371)) == ("3", "7")
-
-
-def test_resend_request_is_answered_even_beyond_a_gap(venue: Side, peer: ScriptedPeer) -> None:
-    venue.machine.send("8", [(37, "1")], START_NS)
-    venue.output()
-    answers = peer.say("2", 5, [(7, 2), (16, 0)])
-    assert summary(answers) == [("8", 2), ("2", 3)]
-    peer.poss_dup("4", 2, [(36, 5), (123, "Y")])
-    assert venue.machine.next_in == 6 and venue.machine.steady
-
-
-def test_resend_after_the_clock_was_set_back_is_not_sent_before_its_original(venue: Side, peer: ScriptedPeer) -> None:
-    venue.machine.send("8", [(37, "1")], START_NS)
-    venue.output()
-    peer.now_ns -= 60 * SECOND_NS
-    (answer,) = peer.say("2", 2, [(7, 2), (16, 0)])
-    assert answer.get(52) == answer.get(122) == utc_timestamp(START_NS)
-
-
-def test_long_resend_goes_out_in_parts_and_new_messages_keep_their_numbers(tmp_path: Path) -> None:
-    venue = Side(tmp_path, acceptor_settings(resend_chunk=10))
-    peer = ScriptedPeer(venue)
-    peer.logon()
-    for k in range(25):
-        venue.machine.send("8", [(37, k)], START_NS)
-    venue.output()
-    assert [m.seq for m in peer.say("2", 2, [(7, 1), (16, 0)])] == [1, *range(2, 11)]
-    assert venue.machine.resending and not venue.machine.steady
-    venue.machine.send("8", [(37, "new")], START_NS)
-    seen = [m.seq for m in peer.wait(0.1)] + [m.seq for m in peer.wait(0.1)]
-    assert seen == [27, *range(11, 27)]
-    assert venue.machine.steady
-
-
-def test_messages_stored_while_the_peer_was_away_come_by_resend(venue: Side, peer: ScriptedPeer) -> None:
-    venue.note(venue.machine.disconnected(START_NS))
-    assert venue.machine.send("8", [(37, "while away")], START_NS) == 2
-    assert venue.machine.take_output() == b""
-    replies = peer.logon(2)
-    assert summary(replies) == [("A", 3)]
-    answers = peer.say("2", 3, [(7, 2), (16, 0)])
-    assert [(m.msg_type, m.seq, m.flag(43)) for m in answers] == [("8", 2, True), ("4", 3, True)]
-
-
-def test_initiator_refuses_to_queue_while_down(client: Side) -> None:
-    with pytest.raises(SessionNotLoggedOnError, match="it is disconnected"):
-        client.machine.send("D", [(11, "A")], START_NS)
-    client.machine.connected(START_NS)
-    with pytest.raises(SessionNotLoggedOnError, match="it is logon sent"):
-        client.machine.send("D", [(11, "A")], START_NS)
-    assert client.store.next_out == 2
 
 
 # -------------------------------------------------------------- rejects and checks
@@ -542,103 +456,3 @@ def test_nothing_is_taken_after_disconnect_was_said(venue: Side, peer: ScriptedP
     peer.say("5", 2)
     assert peer.say("D", 3, [(11, "A")]) == []
     assert not venue.of(AppMessage)
-
-
-# ------------------------------------------------------------ the initiator's side
-
-
-def test_initiator_logs_on(client: Side) -> None:
-    peer = ScriptedPeer(client)
-    client.note(client.machine.connected(START_NS))
-    (logon,) = client.output()
-    assert (logon.msg_type, logon.seq, logon.text(49), logon.text(56), logon.text(108)) == (
-        "A",
-        1,
-        "AXIOM",
-        "OPT",
-        "30",
-    )
-    peer.say("A", 1, [(98, 0), (108, 30)])
-    assert client.machine.steady
-    assert client.machine.send("D", [(11, "A")], START_NS) == 2
-
-
-def test_venue_that_lost_its_memory_is_reset_when_so_configured(client: Side) -> None:
-    """It answers with a lower number than expected: out of step, so the next logon asks for a reset."""
-    peer = ScriptedPeer(client)
-    peer.logon(1)
-    for seq in (2, 3):
-        peer.say("0", seq)
-    client.note(client.machine.disconnected(START_NS))
-    client.output()
-    replies = peer.logon(1)
-    assert replies[-1].text(58) == "MsgSeqNum too low, expecting 4 but received 1"
-    client.note(client.machine.disconnected(START_NS))
-    client.note(client.machine.connected(START_NS))
-    (logon,) = client.output()
-    assert (logon.seq, logon.text(141)) == (1, "Y")
-    peer.say("A", 1, [(98, 0), (108, 30), (141, "Y")])
-    assert client.machine.steady and (client.machine.next_in, client.machine.next_out) == (2, 2)
-
-
-def test_venue_that_lost_its_memory_is_left_alone_by_default(tmp_path: Path) -> None:
-    client = Side(tmp_path, initiator_settings())
-    peer = ScriptedPeer(client)
-    peer.logon(1)
-    peer.say("0", 2)
-    client.note(client.machine.disconnected(START_NS))
-    peer.logon(1)
-    client.note(client.machine.disconnected(START_NS))
-    client.output()
-    client.note(client.machine.connected(START_NS))
-    (logon,) = client.output()
-    assert 141 not in logon
-
-
-def test_logon_refused_because_our_number_is_too_low(client: Side) -> None:
-    peer = ScriptedPeer(client)
-    client.note(client.machine.connected(START_NS))
-    client.output()
-    peer.say("5", 1, [(58, "MsgSeqNum too low, expecting 50 but received 1")])
-    assert "expecting 50" in client.of(Disconnect)[0].reason
-    client.note(client.machine.disconnected(START_NS))
-    client.note(client.machine.connected(START_NS))
-    assert [m.text(141) for m in client.output()] == ["Y"]
-
-
-def test_venue_that_resets_unasked_is_followed(client: Side) -> None:
-    peer = ScriptedPeer(client)
-    peer.logon(1)
-    for seq in (2, 3):
-        peer.say("0", seq)
-    client.note(client.machine.disconnected(START_NS))
-    peer.logon(1, reset=True)
-    assert client.of(SequencesReset) == [SequencesReset(True)]
-    assert client.machine.steady
-    assert (client.machine.next_in, client.machine.next_out) == (2, 2)
-    assert summary(peer.say("2", 2, [(7, 1), (16, 0)])) == [("4", 1)], "whichever way it counts, it can be served"
-
-
-def test_reset_on_logon(tmp_path: Path) -> None:
-    client = Side(tmp_path, initiator_settings(reset_on_logon=True))
-    for _ in range(2):
-        client.note(client.machine.connected(START_NS))
-        (logon,) = client.output()
-        assert (logon.seq, logon.text(141)) == (1, "Y")
-        ScriptedPeer(client).say("A", 1, [(98, 0), (108, 30), (141, "Y")])
-        assert client.machine.steady
-        client.note(client.machine.disconnected(START_NS))
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"sender_comp_id": ""}, "sender_comp_id must be 1..32"),
-        ({"heartbeat_interval_s": -1}, "heartbeat_interval_s must be 0..3600, was -1"),
-        ({"logout_timeout_s": 0.0}, "logout_timeout_s must be above 0"),
-        ({"resend_chunk": 0}, "resend_chunk must be at least 1"),
-    ],
-)
-def test_settings_out_of_range_say_so(change: dict[str, object], text: str) -> None:
-    with pytest.raises(SettingsError, match=text.replace(".", r"\.")):
-        acceptor_settings(**change)

@@ -1,6 +1,7 @@
 """Two machines joined in memory, with everything that can break between them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -75,6 +76,16 @@ def test_either_side_may_crash_and_resume(pair: MachinePair, who: str) -> None:
     assert pair.client.machine.steady and pair.venue.machine.steady
 
 
+#: What an onboarding sheet may ask for; the invariants hold under each.
+SHEETS: tuple[dict[str, Any], ...] = (
+    {},
+    {"begin_string": "FIX.4.0"},
+    {"begin_string": "FIX.4.2", "last_msg_seq_num_processed": True, "sender_sub_id": "DESK"},
+    {"begin_string": "FIXT.1.1", "next_expected_msg_seq_num": True},
+    {"next_expected_msg_seq_num": True, "resend_chunk_size": 2},
+    {"resend_chunk_size": 3, "refresh_on_logon": True},
+    {"closed_resend_interval": True, "send_redundant_resend_requests": True},
+)
 OPERATIONS = st.lists(
     st.sampled_from(
         ["order", "report", "report", "pump", "pump", "cut", "crash client", "crash venue", "lose client", "lose venue",
@@ -87,8 +98,8 @@ OPERATIONS = st.lists(
 class Story:
     """Runs operations and remembers what each side meant to say."""
 
-    def __init__(self, directory: Path) -> None:
-        self.pair = MachinePair(directory, resend_chunk=3, max_held_messages=4)
+    def __init__(self, directory: Path, sheet: dict[str, Any]) -> None:
+        self.pair = MachinePair(directory, resend_chunk=3, max_held_messages=4, **sheet)
         self.orders: list[str] = []
         self.reports: list[str] = []
         self.pair.connect()
@@ -136,12 +147,12 @@ class Story:
         self.pair.wait(100)
 
 
-@settings(max_examples=150)
-@given(OPERATIONS)
+@settings(max_examples=300)
+@given(OPERATIONS, st.sampled_from(SHEETS))
 def test_whatever_breaks_no_report_is_lost_and_no_order_comes_twice(
-    tmp_path_factory: pytest.TempPathFactory, operations: list[str]
+    tmp_path_factory: pytest.TempPathFactory, operations: list[str], sheet: dict[str, Any]
 ) -> None:
-    story = Story(tmp_path_factory.mktemp("story"))
+    story = Story(tmp_path_factory.mktemp("story"), sheet)
     for operation in operations:
         story.run(operation)
     story.settle()
