@@ -22,6 +22,7 @@ class FrameKind(IntEnum):
     INSTRUMENT = 9
     SESSION = 10
     RUN_START = 11
+    SECURITY_STATUS = 12  # the venue halted or resumed an instrument, by message
     ORDER = 64  # an order command leaving the step
     EVENT = 65  # a denial, alert or state change leaving the step
 
@@ -90,6 +91,9 @@ class OrderAction(IntEnum):
     REPLACE = 3  # 35=G
     MASS_CANCEL = 4  # 35=q
     MASS_STATUS = 5  # 35=AF
+    QUOTE = 6  # one entry of a 35=i: the frame is a QUOTE_ENTRY
+    QUOTE_CANCEL = 7  # 35=Z
+    ORDER_STATUS = 8  # 35=H
 
 
 class SelfTradePrevention(IntEnum):

@@ -104,7 +104,36 @@ ORDER = _frame(
     ("reason", "<u4"),
 )
 
+#: One entry of a mass quote (35=i): both sides of one series. An ORDER frame with action QUOTE, whose
+#: shared fields stand at the same offsets, so that it travels wherever commands do. A quantity of 0
+#: takes that side out of the market.
+QUOTE_ENTRY = _frame(
+    ("instrument", "<u4"),
+    ("session", "<u2"),
+    ("pad0", "<u2"),
+    ("pad1", "u1"),
+    ("action", "u1"),  # OrderAction.QUOTE
+    ("last_entry", "u1"),  # 1 on the last of its message
+    ("pad2", "u1"),
+    ("owner", "<u4"),  # venue side: the participant
+    ("quote_id", "<u8"),  # QuoteID(117)
+    ("entry_id", "<u8"),  # QuoteEntryID(299)
+    ("bid_ticks", "<i8"),
+    ("bid_qty", "<i8"),
+    ("ask_ticks", "<i8"),
+    ("ask_qty", "<i8"),
+    ("msg_seq", "<u8"),
+    ("set_id", "<u4"),  # QuoteSetID(302)
+    ("reason", "<u4"),  # venue side: QuoteEntryRejectReason(368) it was refused with, 0 taken
+    ("underlying", "<u4"),  # instrument number of UnderlyingSymbol(311); NO_INSTRUMENT: not said
+    ("ticket", "<u4"),  # venue side: number of the answer that it belongs to
+)
+
 #: What a venue says of an order: 35=8, and 35=9 as kind CANCEL_REJECT (then ``reason`` is CxlRejReason).
+#: What a field carries may depend on who holds the row and on its type:
+#: ``orig_cl_ord_id`` is MassStatusReqID(584) of an ORDER_STATUS, ExecRefID(19) of a TRADE_CANCEL or
+#: TRADE_CORRECT (the report that it takes back or corrects), QuoteEntryID with EXEC_QUOTE;
+#: ``msg_seq`` is, on the venue's side, the order's notional in ticks x contracts, for AvgPx(6).
 EXECUTION = _frame(
     ("instrument", "<u4"),
     ("session", "<u2"),
@@ -133,6 +162,7 @@ EXECUTION = _frame(
 EXEC_UNKNOWN_SYMBOL = 1  #: Symbol(55) is not in our instrument master
 EXEC_BAD_VALUE = 2  #: a negative or unreadable quantity or price: the numeric fields are zero
 EXEC_FOREIGN_ID = 4  #: ClOrdID is not one of ours (not 16 hex digits)
+EXEC_QUOTE = 8  #: about a side of a mass quote: ``cl_ord_id`` is its QuoteID
 
 #: An operator's or a thread's request; see ControlVerb.
 CONTROL = _frame(
@@ -193,6 +223,15 @@ SESSION = _frame(
     ("next_out", "<u8"),
 )
 
+#: A venue said by message that an instrument is halted, open or closed.
+SECURITY_STATUS = _frame(
+    ("instrument", "<u4"),
+    ("status", "<u4"),  # TradingStatus
+    ("session", "<u2"),
+    ("pad0", "<u2"),
+    ("msg_seq", "<u4"),
+)
+
 #: First frame of a run.
 RUN_START = _frame(("run", "<u8"), ("config_digest", "<u8"), ("seed", "<u8"))
 
@@ -212,6 +251,7 @@ LAYOUTS: dict[str, np.dtype[Any]] = {
     "HEADER": HEADER, "QUOTE": QUOTE, "TRADE": TRADE, "ORDER": ORDER, "EXECUTION": EXECUTION,
     "CONTROL": CONTROL, "TIMER": TIMER, "THEO": THEO, "THEO_COMMIT": THEO_COMMIT,
     "INSTRUMENT": INSTRUMENT, "SESSION": SESSION, "RUN_START": RUN_START, "EVENT": EVENT,
+    "QUOTE_ENTRY": QUOTE_ENTRY, "SECURITY_STATUS": SECURITY_STATUS,
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from fix.codec.words import put_uint, word_of
 from fix.codec.writing import (
     MAX_UNITS,
     MESSAGE_ROOM,
+    SHORT_LENGTH,
     close_message,
     is_known,
     open_message,
@@ -164,6 +165,6 @@ def encode_orders(
             o = _put_mass(words, symbols, orders, i, opening, out, o)
         else:
             o = _put_single(words, symbols, orders, i, opening, out, o)
-        o = close_message(words, out, start, o)
+        o = close_message(words, out, start, o, SHORT_LENGTH)
         ends[k] = o
     return o, count, _DONE

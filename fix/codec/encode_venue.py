@@ -16,11 +16,12 @@ from fix.codec.link import (
     LinkState,
 )
 from fix.codec.reports import COMMISSION_SCALE, KNOWN_EXEC_TYPES, KNOWN_ORD_STATUSES, known_code
-from fix.codec.symbols import SymbolState
+from fix.codec.symbols import MAX_PRICE_SCALE, PRICE_SCALE, PRICE_UNITS, SymbolState
 from fix.codec.words import copy64, put_uint, word_of
 from fix.codec.writing import (
     MAX_UNITS,
     MESSAGE_ROOM,
+    SHORT_LENGTH,
     close_message,
     is_known,
     open_message,
@@ -35,7 +36,7 @@ from fix.codec.writing import (
 )
 from market.enums import ExecType, FrameKind, OrdStatus, Side, TradingStatus
 from market.jit import kernel
-from market.records import NO_INSTRUMENT
+from market.records import EXEC_QUOTE, NO_INSTRUMENT
 
 _DONE, _OUT_FULL, _BAD_ROW = np.int64(EncodeStop.DONE), np.int64(EncodeStop.OUT_FULL), np.int64(EncodeStop.BAD_ROW)
 _EXECUTION, _CANCEL_REJECT = np.int64(FrameKind.EXECUTION), np.int64(FrameKind.CANCEL_REJECT)
@@ -48,6 +49,8 @@ _OPEN = np.int64(TradingStatus.OPEN)
 _UNDISCLOSED, _YES, _NO, _BID, _OFFER = np.array([55, 89, 78, 48, 49])
 _TO_CANCEL, _TO_REPLACE, _FIRST, _SECOND, _NIL, _ZERO = np.array([49, 50, 1, 2, 0, 48])
 _COMMISSION_UNITS = np.int64(10_000)
+_AVERAGE_DECIMALS = 6  # of AvgPx beyond those of a price
+_MAX_AVERAGE = 1_000_000_000  # ticks up to which AvgPx has them
 _0 = np.uint64(0)
 
 _T6 = word_of(b"\x016=")
@@ -56,6 +59,7 @@ _T12 = word_of(b"\x0112=")
 _T13_ABSOLUTE = word_of(b"\x0113=3")
 _T14 = word_of(b"\x0114=")
 _T17 = word_of(b"\x0117=")
+_T19 = word_of(b"\x0119=")
 _T31 = word_of(b"\x0131=")
 _T32 = word_of(b"\x0132=")
 _T37 = word_of(b"\x0137=")
@@ -81,6 +85,7 @@ _T271 = word_of(b"\x01271=")
 _T276_CLOSED = word_of(b"\x01276=B")
 _T290 = word_of(b"\x01290=")
 _T434 = word_of(b"\x01434=")
+_T526 = word_of(b"\x01526=")
 _T584 = word_of(b"\x01584=")
 _T911 = word_of(b"\x01911=")
 _T912 = word_of(b"\x01912=")
@@ -117,7 +122,7 @@ def _is_writable(symbols: Any, rows: Any, i: int) -> bool:
     commission = rows[i].commission_e4
     if least < 0 or not prices or commission > MAX_UNITS or commission < -MAX_UNITS:
         return False
-    return not _is_trade(exec_type) or rows[i].last_qty > 0
+    return exec_type == _BUST or not _is_trade(exec_type) or rows[i].last_qty > 0
 
 
 @kernel
@@ -152,6 +157,56 @@ def _put_fill(symbols: Any, rows: Any, i: int, instrument: int, out: Any, o: int
 
 
 @kernel
+def _put_average(symbols: Any, rows: Any, i: int, instrument: int, trade: bool, out: Any, o: int) -> int:
+    """AvgPx(6): the order's notional (``msg_seq`` on this side) by its CumQty.
+
+    Exact where it ends within ``_AVERAGE_DECIMALS`` more digits than a price has, else rounded there.
+
+    A row that knows no notional has an average only where its trade is the order's only one; else 0,
+    which is FIX for "not given".
+    """
+    cum = np.int64(rows[i].cum_qty)
+    notional = np.int64(rows[i].msg_seq)
+    if cum <= 0 or notional <= 0:
+        if trade and rows[i].cum_qty == rows[i].last_qty and cum > 0:
+            return put_price(symbols, out, o, instrument, rows[i].last_ticks)
+        out[o] = np.uint8(48)
+        return o + 1
+    whole = notional // cum
+    rest = notional - whole * cum
+    if rest == 0 or whole > _MAX_AVERAGE:
+        return put_price(symbols, out, o, instrument, whole)
+    scale = np.int64(symbols.rows[instrument, PRICE_SCALE])
+    decimals = scale
+    units = np.int64(1)
+    while decimals < scale + _AVERAGE_DECIMALS and decimals < MAX_PRICE_SCALE:
+        decimals += 1
+        units *= 10
+    value = whole * units + (rest * units + cum // 2) // cum
+    o = put_decimal(out, o, value, decimals, symbols.rows[instrument, PRICE_UNITS] * units)
+    while decimals > scale and out[o - 1] == 48:
+        o -= 1
+        decimals -= 1
+    return o
+
+
+@kernel
+def _put_reference(rows: Any, i: int, exec_type: int, out: Any, o: int) -> int:
+    """What ``orig_cl_ord_id`` carries, under the tag that it has in this report."""
+    if rows[i]["flags"] & EXEC_QUOTE != 0 and exec_type != _CORRECT and exec_type != _BUST:
+        return put_uint(out, put_text(out, o, _T526), np.int64(rows[i].orig_cl_ord_id))
+    if rows[i].orig_cl_ord_id == _0:
+        return o
+    if exec_type == _ORDER_STATUS:
+        o = put_text(out, o, _T584)
+    elif exec_type == _CORRECT or exec_type == _BUST:
+        o = put_text(out, o, _T19)
+    else:
+        o = put_text(out, o, _T41)
+    return put_id(out, o, rows[i].orig_cl_ord_id)
+
+
+@kernel
 def _put_report(words: Any, text: Any, symbols: Any, rows: Any, i: int, out: Any, o: int) -> int:
     """Body of an ExecutionReport."""
     instrument = np.int64(rows[i].instrument)
@@ -161,9 +216,7 @@ def _put_report(words: Any, text: Any, symbols: Any, rows: Any, i: int, out: Any
     o = _put_order_id(rows, i, out, o)
     if rows[i].cl_ord_id != _0:
         o = put_id(out, put_text(out, o, _T11), rows[i].cl_ord_id)
-    if rows[i].orig_cl_ord_id != _0:
-        o = put_text(out, o, _T584) if status else put_text(out, o, _T41)
-        o = put_id(out, o, rows[i].orig_cl_ord_id)
+    o = _put_reference(rows, i, exec_type, out, o)
     o = put_id(out, put_text(out, o, _T17), rows[i].exec_id)
     o = put_char(out, o, _T150, exec_type)
     o = put_char(out, o, _T39, np.int64(rows[i].ord_status))
@@ -181,16 +234,11 @@ def _put_report(words: Any, text: Any, symbols: Any, rows: Any, i: int, out: Any
         o = put_char(out, o, _T54, _UNDISCLOSED)
     o = put_uint(out, put_text(out, o, _T151), np.int64(rows[i].leaves_qty))
     o = put_uint(out, put_text(out, o, _T14), np.int64(rows[i].cum_qty))
-    o = put_text(out, o, _T6)
-    if trade and rows[i].cum_qty == rows[i].last_qty:
-        o = put_price(symbols, out, o, instrument, rows[i].last_ticks)
-    else:  # the row does not know the average over several fills: 0, as FIX has it for "not given"
-        out[o] = np.uint8(48)
-        o += 1
+    o = _put_average(symbols, rows, i, instrument, trade, out, put_text(out, o, _T6))
     o = put_time(words, out, put_text(out, o, _T60))
     if rows[i].ord_status == _REJECTED:
         o = _put_reason(text, _T103, np.int64(rows[i].reason), out, o)
-    if status:
+    if status and rows[i].orig_cl_ord_id != _0:
         o = put_uint(out, put_text(out, o, _T911), np.int64(rows[i].tot_reports))
         o = put_char(out, o, _T912, _YES if rows[i].last_report != 0 else _NO)
     return o
@@ -232,7 +280,7 @@ def encode_executions(
         else:
             o = open_message(words, text, out, o, OPEN_REPORT, next_out + k)
             o = _put_report(words, text, symbols, executions, i, out, o)
-        o = close_message(words, out, start, o)
+        o = close_message(words, out, start, o, SHORT_LENGTH)
         ends[k] = o
     return o, count, _DONE
 
@@ -307,6 +355,6 @@ def encode_quotes(
         start = o
         o = open_message(words, text, out, o, OPEN_SNAPSHOT, next_out + k)
         o = _put_snapshot(text, symbols, quotes, i, out, o)
-        o = close_message(words, out, start, o)
+        o = close_message(words, out, start, o, SHORT_LENGTH)
         ends[k] = o
     return o, count, _DONE

@@ -16,6 +16,7 @@ from fix.errors import SettingsError
 MAX_COMP_ID_BYTES = 32
 MAX_FIELDS = 512  #: of a message on the hot path
 MAX_BODY_BYTES = 16_384  #: BodyLength that the hot path takes
+MAX_OPENINGS = 16
 
 # words: int64[]
 ROLE = 0
@@ -34,18 +35,18 @@ HAND_OVER_CODE = 18
 HAND_OVER_TAG = 19
 OWNER = 28  # participant that incoming orders belong to
 OUT_TIME = 29  # two words: "-HH:MM:S" and "S.mmm" of the batch in hand
-OPENING_BYTES = 20  # per MessageOpening: length of its opening, 8 words
 SOH_AT = 32  # int64[MAX_FIELDS]: ends of the fields of the message in hand
 VALUE_AT = SOH_AT + MAX_FIELDS  # int64[SLOTS]
 VALUE_SIZE = VALUE_AT + SLOTS
-WORDS = VALUE_SIZE + SLOTS
+OPENING_BYTES = VALUE_SIZE + SLOTS  # per MessageOpening: length of its opening, MAX_OPENINGS words
+WORDS = OPENING_BYTES + MAX_OPENINGS
 
 # text: uint8[]
 PREFIX_TEXT = 0  # "8=FIX.4.4|9=", padded
 PREFIX_ROOM = 64
-OPENING_TEXT = PREFIX_ROOM  # 8 openings: "8=FIX.4.4|9=000|35=D|49=..|56=..|34="
+OPENING_TEXT = PREFIX_ROOM  # MAX_OPENINGS openings: "8=FIX.4.4|9=000|35=D|49=..|56=..|34="
 OPENING_ROOM = 128
-REASON_TEXT = OPENING_TEXT + 8 * OPENING_ROOM  # 128 texts, each its length and then at most 63 bytes
+REASON_TEXT = OPENING_TEXT + MAX_OPENINGS * OPENING_ROOM  # 128 texts, each its length and then at most 63 bytes
 REASON_ROOM = 64
 REASONS = 128
 MAX_REASON_BYTES = 60
@@ -54,9 +55,12 @@ MAX_MD_REQ_ID_BYTES = 32
 TEXT_BYTES = MD_REQ_ID_TEXT + 64 + 64  # the last 64: block copies may read past an entry
 
 #: MsgType of each opening, in order.
-OPENINGS = ("D", "F", "G", "q", "AF", "8", "9", "W")
+OPENINGS = ("D", "F", "G", "q", "AF", "8", "9", "W", "i")
 OPEN_NEW, OPEN_CANCEL, OPEN_REPLACE, OPEN_MASS_CANCEL = np.arange(4)
-OPEN_MASS_STATUS, OPEN_REPORT, OPEN_REJECT, OPEN_SNAPSHOT = np.arange(4, 8)
+OPEN_MASS_STATUS, OPEN_REPORT, OPEN_REJECT, OPEN_SNAPSHOT, OPEN_MASS_QUOTE = np.arange(4, 9)
+#: Digits that an opening keeps for BodyLength(9): what the common message of that type needs. Where a
+#: message needs more or fewer, ``close_message`` moves its body.
+LENGTH_DIGITS = (3, 3, 3, 3, 3, 3, 3, 3, 4)
 
 
 class LinkState(NamedTuple):
@@ -118,7 +122,8 @@ class HotLink:
             padded = comp_id.encode().ljust(MAX_COMP_ID_BYTES, b"\0")
             words[at : at + 4] = [int(word_of(padded[k : k + 8])) for k in range(0, MAX_COMP_ID_BYTES, 8)]
         for k, msg_type in enumerate(OPENINGS):
-            opening = prefix + f"000\x0135={msg_type}\x0149={sender}\x0156={target}\x0134=".encode()
+            digits = "0" * LENGTH_DIGITS[k]
+            opening = prefix + f"{digits}\x0135={msg_type}\x0149={sender}\x0156={target}\x0134=".encode()
             words[OPENING_BYTES + k] = len(opening)
             self._put(OPENING_TEXT + k * OPENING_ROOM, opening)
 
@@ -152,3 +157,10 @@ class HotLink:
         """Why the last message was handed over, and at which tag (0: none in particular)."""
         words = self.state.words
         return HandOver(int(words[HAND_OVER_CODE])), int(words[HAND_OVER_TAG])
+
+    @property
+    def hand_over_text(self) -> str:
+        """:attr:`hand_over` for a log line, e.g. ``missing field, tag 55``."""
+        code, tag = self.hand_over
+        name = code.name.lower().replace("_", " ")
+        return f"{name}, tag {tag}" if tag > 0 else name

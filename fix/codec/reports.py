@@ -15,7 +15,7 @@ from fix.codec.symbols import PRICE_SCALE, find_symbol
 from fix.codec.values import BAD_PRICE, id_value, is_our_id, price_value, qty_value, time_value, uint_value
 from market.enums import ExecType, FrameKind, OrdStatus, Side
 from market.jit import kernel
-from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_UNKNOWN_SYMBOL, NO_INSTRUMENT
+from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_QUOTE, EXEC_UNKNOWN_SYMBOL, NO_INSTRUMENT
 
 COMMISSION_SCALE = np.int64(4)  # commission_e4
 
@@ -65,6 +65,7 @@ _COMMISSION, _COMM_TYPE, _TRANSACT_TIME = (
 )
 _ORD_REJ_REASON, _CXL_REJ_REASON = np.int64(Slot.ORD_REJ_REASON), np.int64(Slot.CXL_REJ_REASON)
 _CXL_REJ_RESPONSE_TO, _MASS_STATUS_REQ_ID = np.int64(Slot.CXL_REJ_RESPONSE_TO), np.int64(Slot.MASS_STATUS_REQ_ID)
+_EXEC_REF_ID, _SECONDARY_ID = np.int64(Slot.EXEC_REF_ID), np.int64(Slot.SECONDARY_CL_ORD_ID)
 _TOT_NUM_REPORTS, _LAST_RPT_REQUESTED = np.int64(Slot.TOT_NUM_REPORTS), np.int64(Slot.LAST_RPT_REQUESTED)
 
 
@@ -199,6 +200,16 @@ def _is_no_orders(words: Any, buf: Any, seen: Any, exec_type: int) -> bool:
 
 
 @kernel
+def _quote_flag(words: Any, buf: Any, seen: Any, exec_type: int, rows: Any, i: int) -> int:
+    """EXEC_QUOTE where SecondaryClOrdID(526) is a QuoteEntryID as our venues write it, else 0."""
+    entry = uint_value(buf, words[VALUE_AT + _SECONDARY_ID], words[VALUE_SIZE + _SECONDARY_ID])
+    if entry < 0 or has(seen, _ORIG_CL_ORD_ID) or exec_type == _ORDER_STATUS:
+        return 0
+    rows[i].orig_cl_ord_id = np.uint64(entry)
+    return EXEC_QUOTE
+
+
+@kernel
 def decode_report(
     words: Any,
     symbols: Any,
@@ -237,10 +248,17 @@ def decode_report(
     trade = exec_type == _TRADE or exec_type == _CORRECT or exec_type == _BUST
     good = _put_numbers(words, buf, seen, scale, rows, i)
     good &= known_code(exec_type, KNOWN_EXEC_TYPES) and known_code(ord_status, KNOWN_ORD_STATUSES)
-    good &= not trade or (has(seen, _LAST_QTY) and has(seen, _LAST_PX) and rows[i].last_qty > 0)
+    # A bust need not say how much: it takes back all of the execution that it names.
+    filled = has(seen, _LAST_QTY) and has(seen, _LAST_PX) and rows[i].last_qty > 0
+    good &= not trade or exec_type == _BUST or filled
     _put_ids(words, buf, seen, msg_seq, event_time(words, buf, seen, sending_ns), now_ns, rows, i)
-    if has(seen, _MASS_STATUS_REQ_ID) and exec_type == _ORDER_STATUS:
-        rows[i].orig_cl_ord_id = id_field(words, buf, seen, _MASS_STATUS_REQ_ID)
+    if has(seen, _SECONDARY_ID):
+        flags |= _quote_flag(words, buf, seen, exec_type, rows, i)
+    if exec_type == _ORDER_STATUS:
+        if has(seen, _MASS_STATUS_REQ_ID):
+            rows[i].orig_cl_ord_id = id_field(words, buf, seen, _MASS_STATUS_REQ_ID)
+    elif exec_type == _BUST or exec_type == _CORRECT:
+        rows[i].orig_cl_ord_id = id_field(words, buf, seen, _EXEC_REF_ID)
     if not good:
         flags |= EXEC_BAD_VALUE
     if flags & EXEC_BAD_VALUE:

@@ -29,6 +29,7 @@ _SENDING_TIME = word_of(b"\x0152=")
 _CHECK_SUM = word_of(b"\x0110=")
 _POINT, _MINUS, _DASH, _COLON = 46, 45, 45, 58
 _THREE_DIGITS = np.int64(3)
+SHORT_LENGTH, LONG_LENGTH = np.int64(3), np.int64(4)  #: digits that an opening keeps for BodyLength
 
 
 @kernel
@@ -143,7 +144,7 @@ def is_known(symbols: Any, instrument: int) -> bool:
 
 @kernel
 def open_message(words: Any, text: Any, out: Any, o: int, opening: int, msg_seq: int) -> int:
-    """Write up to and with SendingTime(52), BodyLength still 000; returns the end."""
+    """Write up to and with SendingTime(52), BodyLength still zeros; returns the end."""
     at = OPENING_TEXT + opening * OPENING_ROOM
     copy64(out, o, text, at)
     copy64(out, o + 64, text, at + 64)
@@ -153,15 +154,52 @@ def open_message(words: Any, text: Any, out: Any, o: int, opening: int, msg_seq:
 
 
 @kernel
-def close_message(words: Any, out: Any, start: int, o: int) -> int:
-    """Write BodyLength and the trailer of the message that began at ``start``; returns its end."""
+def _make_room(out: Any, at: int, shift: int, o: int) -> int:
+    """Move the bytes ``at .. o`` by ``shift`` places; returns the new end."""
+    if shift < 0:
+        for i in range(at, o):
+            out[i + shift] = out[i]
+    else:
+        for back in range(o - at):
+            i = o - 1 - back
+            out[i + shift] = out[i]
+    return o + shift
+
+
+@kernel
+def _put_length(out: Any, at: int, length: int, reserved: int, o: int) -> int:
+    """Write BodyLength in as many digits as it has, where ``reserved`` are kept; returns the message's end."""
+    digits = 1
+    rest = length // 10
+    while rest > 0:
+        digits += 1
+        rest //= 10
+    if digits != reserved:
+        o = _make_room(out, at + reserved, np.int64(digits - reserved), o)
+    rest = length
+    for back in range(digits):
+        out[at + digits - 1 - back] = np.uint8(48 + rest % 10)
+        rest //= 10
+    return o
+
+
+@kernel
+def close_message(words: Any, out: Any, start: int, o: int, reserved: int) -> int:
+    """Write BodyLength and the trailer of the message that began at ``start``; returns its end.
+
+    ``reserved`` digits stand where BodyLength goes. A body of another length is moved: the length has
+    no leading zeros, because not every engine takes them.
+    """
     length_at = start + words[PREFIX_BYTES]
-    length = o + 1 - (length_at + 4)  # < MESSAGE_ROOM: three digits
-    hundreds = length // 100
-    tens = length // 10 - hundreds * 10
-    out[length_at] = np.uint8(48 + hundreds)
-    out[length_at + 1] = np.uint8(48 + tens)
-    out[length_at + 2] = np.uint8(48 + length - hundreds * 100 - tens * 10)
+    length = o - (length_at + reserved)
+    if reserved == 3 and 100 <= length < 1000:
+        hundreds = length // 100
+        tens = length // 10 - hundreds * 10
+        out[length_at] = np.uint8(48 + hundreds)
+        out[length_at + 1] = np.uint8(48 + tens)
+        out[length_at + 2] = np.uint8(48 + length - hundreds * 100 - tens * 10)
+    else:
+        o = _put_length(out, length_at, length, reserved, o)
     store_u64(out, o, _CHECK_SUM)
     total = _0
     i = start

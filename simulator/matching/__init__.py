@@ -16,10 +16,11 @@ from simulator.matching.arena import (
     set_tick_rule,
     set_tick_rules,
 )
+from simulator.matching.corrections import amend_order, order_status
 from simulator.matching.engine import apply, apply_batch
-from simulator.matching.reasons import REASON_TEXT, CancelCause, CxlRejReason, OrdRejReason, fix44_reason
+from simulator.matching.reasons import REASON_TEXT, CancelCause, CxlRejReason, OrdRejReason, QuoteRefusal, fix44_reason
 from simulator.matching.sweeps import cancel_owner, open_orders
-from simulator.matching.tops import take_dirty, top_levels
+from simulator.matching.tops import depth_levels, take_dirty, top_levels
 
 __all__ = [
     "ALL_BOOKS",
@@ -30,13 +31,17 @@ __all__ = [
     "CancelCause",
     "CxlRejReason",
     "OrdRejReason",
+    "QuoteRefusal",
     "Word",
+    "amend_order",
     "apply",
     "apply_batch",
     "cancel_owner",
+    "depth_levels",
     "fix44_reason",
     "make_arena",
     "open_orders",
+    "order_status",
     "set_status",
     "set_tick_rule",
     "set_tick_rules",

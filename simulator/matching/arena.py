@@ -85,8 +85,19 @@ ORDER_SLOT = packed(
         ("book", "<i4"),
         ("side", "u1"),
         ("live", "u1"),
+        ("quote", "u1"),  # 1: a side of a mass quote
     ],
     64,
+)
+
+#: What only trades and quotes need of an order, apart from what every command touches.
+ORDER_DETAIL = packed(
+    [
+        ("notional", "<i8"),  # ticks x contracts of all its trades; rubbish while ``cum`` is 0
+        ("quote_id", "<u8"),  # QuoteID and QuoteEntryID of a quote; rubbish on other orders
+        ("entry_id", "<u8"),
+    ],
+    32,
 )
 
 #: One price level: first and last slot, and the sum of their ``leaves``; 16 bytes.
@@ -128,8 +139,8 @@ class Arena(NamedTuple):
     """All books of one matching engine; one thread at a time may use it.
 
     ``words`` int64[32] by :class:`Word`; ``books`` BOOK[n]; ``orders`` ORDER_SLOT[max_orders + 1]
-    (slot 0 unused); ``levels`` LEVEL[pages * 64]; ``pages`` PAGE[pages]; ``directory``
-    int32[n * pages_per_book], page + 1 or 0; ``summary`` uint64[n * 2 * summary_words] (bids, then
+    (slot 0 unused), ``details`` ORDER_DETAIL likewise; ``levels`` LEVEL[pages * 64]; ``pages`` PAGE[pages];
+    ``directory`` int32[n * pages_per_book], page + 1 or 0; ``summary`` uint64[n * 2 * summary_words] (bids, then
     asks of each book), bit p set where page p has levels of that side; ``cl_ord_ids`` uint64[2**k], see
     cl_ord_ids.py; ``scratch`` int64[max_orders + 1].
     """
@@ -137,6 +148,7 @@ class Arena(NamedTuple):
     words: npt.NDArray[np.int64]
     books: Any
     orders: Any
+    details: Any
     levels: Any
     pages: Any
     directory: npt.NDArray[np.int32]
@@ -214,6 +226,7 @@ def make_arena(
         words=words,
         books=books,
         orders=_aligned_table(ORDER_SLOT, max_orders + 1),
+        details=_aligned_table(ORDER_DETAIL, max_orders + 1),
         levels=_aligned_table(LEVEL, n_pages * PAGE_TICKS),
         pages=_aligned_table(PAGE, n_pages),
         directory=np.zeros(n_books * pages_per_book, np.int32),

@@ -22,7 +22,8 @@ belongs to the command, so a REPLACE has to say it again. Self-trade prevention:
 A ClOrdID must differ from those of the owner's *live* orders (a venue that never forgets checks
 earlier ones itself); 0 means unnamed and is never looked up. A CANCEL's own ClOrdID is echoed, not
 remembered; a REPLACE's becomes the order's. An order is found by OrderID if the command has one,
-otherwise by OrigClOrdID, and must be the command's owner's and instrument's. An OrderID tells
+otherwise by OrigClOrdID, and must be the command's owner's and instrument's. Mass quotes: quotes.py;
+ClOrdIDs from ``QUOTE_KEYS`` on belong to them. An OrderID tells
 TOO_LATE from UNKNOWN_ORDER; by ClOrdID an order that has ended is unknown.
 
 Anything that is not understood is refused, with a reason; a refused command changes nothing.
@@ -48,9 +49,10 @@ from simulator.matching.arena import (
 from simulator.matching.cl_ord_ids import find_order, forget_order, remember_order
 from simulator.matching.levels import link_order, unlink_order
 from simulator.matching.matching import can_fill, end_resting, match_order, release_slot, report_canceled
+from simulator.matching.quotes import QUOTE_KEYS, enter_quote
 from simulator.matching.reasons import CancelCause, CxlRejReason, OrdRejReason
 from simulator.matching.reports import reject_change, reject_new, report, working_status
-from simulator.matching.sweeps import mass_cancel, mass_status
+from simulator.matching.sweeps import mass_cancel, mass_status, quote_cancel
 
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _LIMIT, _MARKET = int(OrdType.LIMIT), int(OrdType.MARKET)
@@ -58,6 +60,8 @@ _DAY, _IOC, _FOK = int(TimeInForce.DAY), int(TimeInForce.IOC), int(TimeInForce.F
 _OPEN = int(TradingStatus.OPEN)
 _A_NEW, _A_CANCEL, _A_REPLACE = int(OrderAction.NEW), int(OrderAction.CANCEL), int(OrderAction.REPLACE)
 _A_MASS_CANCEL, _A_MASS_STATUS = int(OrderAction.MASS_CANCEL), int(OrderAction.MASS_STATUS)
+_A_QUOTE, _A_QUOTE_CANCEL = int(OrderAction.QUOTE), int(OrderAction.QUOTE_CANCEL)
+_A_ORDER_STATUS = int(OrderAction.ORDER_STATUS)
 _EXEC_NEW, _EXEC_CANCELED, _EXEC_REPLACED = int(ExecType.NEW), int(ExecType.CANCELED), int(ExecType.REPLACED)
 _CANCELED, _NEW = int(OrdStatus.CANCELED), int(OrdStatus.NEW)
 _MAX_TICKS, _FIRST_GENERATION = int(Word.MAX_TICKS), int(Word.FIRST_GENERATION)
@@ -113,6 +117,8 @@ def _new_refusal(arena: Arena, command: Any) -> int:
             return refusal
     elif kind != _MARKET or command.post_only != 0:
         return _UNSUPPORTED
+    if command.cl_ord_id >= QUOTE_KEYS:
+        return _UNSUPPORTED
     if find_order(arena, command.owner, command.cl_ord_id) != 0:
         return _DUPLICATE
     if arena.words[_FREE_ORDER] == 0 and arena.words[_FRESH_ORDER] >= arena.orders.shape[0]:
@@ -144,6 +150,7 @@ def _accept(arena: Arena, command: Any) -> int:
     order.book = command.instrument
     order.side = command.side
     order.live = 1
+    order.quote = 0
     return slot
 
 
@@ -199,7 +206,7 @@ def _locate(arena: Arena, command: Any) -> int:
         if slot == 0:
             return -1 - _UNKNOWN_ORDER
     order = arena.orders[slot]
-    if order.owner != command.owner or order.book != command.instrument:
+    if order.owner != command.owner or order.book != command.instrument or order.quote != 0:
         return -1 - _UNKNOWN_ORDER
     return slot
 
@@ -235,6 +242,8 @@ def _replace_refusal(arena: Arena, command: Any, slot: int) -> int:
     refusal = _price_refusal(arena, book, order.side == _BUY, command.price_ticks, command.post_only)
     if refusal != _ACCEPTABLE:
         return refusal
+    if command.cl_ord_id >= QUOTE_KEYS:
+        return _CXL_UNSUPPORTED
     if find_order(arena, command.owner, command.cl_ord_id) != 0:
         return _DUPLICATE_CL_ORD_ID
     return _ACCEPTABLE
@@ -284,9 +293,12 @@ def _rows_needed(arena: Arena, command: Any) -> int:
     action = command.action
     if action in (_A_MASS_CANCEL, _A_MASS_STATUS):
         return arena.words[_LIVE_ORDERS] + 1
+    if action in (_A_QUOTE_CANCEL, _A_ORDER_STATUS):
+        return 1
     if action == _A_CANCEL or command.instrument >= arena.books.shape[0]:
         return 1
-    return 2 * i64(arena.books[command.instrument].orders) + 3
+    most = 2 * i64(arena.books[command.instrument].orders) + 3
+    return 2 * most if action == _A_QUOTE else most
 
 
 @kernel
@@ -294,7 +306,10 @@ def apply(arena: Arena, orders: Any, i: int, out: Any, n_out: int) -> int:
     """Carry out the command ``orders[i]``; write reports from ``out[n_out]`` on; return the new count.
 
     ``orders`` ORDER rows: ``instrument`` is the book, ``owner`` the participant (0..65535), ``action``
-    NEW, CANCEL, REPLACE, MASS_CANCEL or MASS_STATUS (both with ``instrument`` ALL_BOOKS or one book).
+    NEW, CANCEL, REPLACE, MASS_CANCEL or MASS_STATUS (both with ``instrument`` ALL_BOOKS or one book);
+    QUOTE (the frame is a QUOTE_ENTRY) and QUOTE_CANCEL, which answer in the command itself: ``reason`` is
+    why an entry was refused, ``qty`` how many sides a cancel ended; ORDER_STATUS, which does nothing here
+    (its answer is :func:`order_status`, at that place of the order of commands).
     ``out`` EXECUTION rows; reports of all participants are written, ``session`` is the owner.
     Returns NO_ROOM (-1), having done nothing, if ``out`` might be too short: take the rows out and
     call again with n_out 0. 2 * max_orders + 3 rows are always enough.
@@ -316,6 +331,13 @@ def apply(arena: Arena, orders: Any, i: int, out: Any, n_out: int) -> int:
         return mass_cancel(arena, command, out, n_out)
     if action == _A_MASS_STATUS:
         return mass_status(arena, command, out, n_out)
+    if action == _A_QUOTE:
+        return enter_quote(arena, orders, i, out, n_out)
+    if action == _A_QUOTE_CANCEL:
+        quote_cancel(arena, orders, i)
+        return n_out
+    if action == _A_ORDER_STATUS:
+        return n_out
     return reject_new(arena, command, _UNSUPPORTED, out, n_out)
 
 

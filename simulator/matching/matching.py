@@ -51,15 +51,23 @@ def report_canceled(arena: Arena, slot: int, cause: int, out: Any, n: int) -> in
 
 
 @kernel(inline=True, internal=True)
+def _count_trade(arena: Arena, slot: int, price: int, qty: int) -> None:
+    """Move ``qty`` of the order from what is left to what has traded."""
+    order, detail = arena.orders[slot], arena.details[slot]
+    money = i64(price) * i64(qty)
+    detail.notional = money + (detail.notional if order.cum > 0 else i64(0))
+    order.leaves -= qty
+    order.cum += qty
+
+
+@kernel(inline=True, internal=True)
 def _trade(arena: Arena, taker: int, maker: int, price: int, out: Any, n: int) -> int:
     """Trade as much as both have; two reports, resting order first."""
     orders, words = arena.orders, arena.words
     t, m = orders[taker], orders[maker]
     qty = min(t.leaves, m.leaves)
-    t.leaves -= qty
-    t.cum += qty
-    m.leaves -= qty
-    m.cum += qty
+    _count_trade(arena, taker, price, qty)
+    _count_trade(arena, maker, price, qty)
     arena.levels[m.level].qty -= qty
     arena.books[t.book].last = price
     match = words[_LAST_MATCH] + 1
@@ -103,7 +111,8 @@ def _prevent_self_trade(arena: Arena, taker: int, maker: int, out: Any, n: int) 
         else:
             order.qty -= qty
             n = report(arena, out, n, slot, _EXEC_REPLACED, working_status(arena, slot), _SELF_TRADE)
-            out[n - 1].orig_cl_ord_id = order.cl_ord_id
+            if order.quote == 0:
+                out[n - 1].orig_cl_ord_id = order.cl_ord_id
     if m.leaves == 0:
         end_resting(arena, maker)
     return n

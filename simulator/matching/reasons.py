@@ -43,6 +43,18 @@ class CxlRejReason(IntEnum):
     UNSUPPORTED = 107  # a replace may not change side, and only to a DAY limit order
 
 
+class QuoteRefusal(IntEnum):
+    """FIX QuoteEntryRejectReason(368): why an entry of a mass quote was refused; 0 is ours."""
+
+    TAKEN = 0
+    UNKNOWN_SYMBOL = 1
+    CLOSED = 2
+    EXCEEDS_LIMIT = 3  # the order pool is nearly full
+    INVALID_SPREAD = 7  # bid at or above ask
+    INVALID_PRICE = 8  # not in 1..max_ticks-1, or off the increment
+    OTHER = 99  # a quantity not in 0..MAX_ORDER_QTY
+
+
 class CancelCause(IntEnum):
     """Why an order was canceled or reduced; 0 when its owner asked."""
 

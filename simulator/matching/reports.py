@@ -1,8 +1,9 @@
 """Writing EXECUTION rows. Every field is written: the rows of ``out`` may hold anything before.
 
 All rows of a command carry its ``header.ts_ns``; ExecIDs are consecutive over all kinds of rows,
-so that the sequence of a venue's reports has no gaps. Commission, MsgSeqNum, ``source`` and
-possible-duplicate flags belong to the venue and are left 0.
+so that the sequence of a venue's reports has no gaps. ``msg_seq`` carries the order's notional, from
+which the average price follows. Commission, ``source`` and possible-duplicate flags belong to the
+venue and are left 0.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from market.enums import ExecType, FrameKind, OrderAction, OrdStatus
 from market.jit import kernel
+from market.records import EXEC_QUOTE
 from simulator.matching.arena import ALL_BOOKS, MAX_ORDER_QTY, SLOT_BITS, Arena, Word, i64
 
 _LAST_EXEC, _NOW_NS, _RECV_NS = int(Word.LAST_EXEC), int(Word.NOW_NS), int(Word.RECV_NS)
@@ -81,6 +83,12 @@ def report(arena: Arena, out: Any, n: int, slot: int, exec_type: int, ord_status
     row.order_qty = order.qty
     row.leaves_qty = order.leaves
     row.cum_qty = order.cum
+    if order.cum > 0:
+        row.msg_seq = arena.details[slot].notional
+    if order.quote != 0:
+        row.cl_ord_id = arena.details[slot].quote_id
+        row.orig_cl_ord_id = arena.details[slot].entry_id
+        row["flags"] = EXEC_QUOTE
     return n + 1
 
 

@@ -38,16 +38,20 @@ def _sift_down(heap: Any, root: int, count: int) -> None:
     heap[root] = value
 
 
+_QUOTES, _ORDERS, _EVERYTHING = i64(1), i64(0), i64(2)  # what of an owner _collect takes
+
+
 @kernel(internal=True)
-def _collect(arena: Arena, owner: int, book: int) -> int:
+def _collect(arena: Arena, owner: int, book: int, what: int) -> int:
     """Write ``accepted << 24 | slot`` of the owner's live orders to scratch[0:n], ascending; return n.
 
-    ``book`` -1 means all. Heap sort: in place, no recursion, no allocation.
+    ``book`` -1 means all; ``what``: orders, quotes or both. Heap sort: in place, no recursion, no allocation.
     """
     keys, n = arena.scratch, 0
     for slot in range(1, arena.words[_FRESH_ORDER]):
         order = arena.orders[slot]
-        if order.live != 0 and order.owner == owner and (book < 0 or order.book == book):
+        wanted = what == _EVERYTHING or order.quote == what
+        if order.live != 0 and order.owner == owner and wanted and (book < 0 or order.book == book):
             keys[n] = (order.accepted << SLOT_BITS) | slot
             n += 1
     for root in range(n // 2 - 1, -1, -1):
@@ -60,7 +64,7 @@ def _collect(arena: Arena, owner: int, book: int) -> int:
 
 @kernel
 def cancel_owner(arena: Arena, owner: int, book: int, now_ns: int, out: Any, n_out: int) -> int:
-    """Cancel all orders of ``owner`` in ``book`` (-1: all books), oldest first; return the row count.
+    """Cancel all orders and quotes of ``owner`` in ``book`` (-1: all books), oldest first; return the row count.
 
     Each is reported CANCELED under its own ClOrdID. Returns NO_ROOM, having done nothing, if ``out``
     has fewer free rows than the arena has live orders.
@@ -68,7 +72,7 @@ def cancel_owner(arena: Arena, owner: int, book: int, now_ns: int, out: Any, n_o
     if out.shape[0] - n_out < arena.words[_LIVE_ORDERS]:
         return NO_ROOM
     arena.words[_NOW_NS] = now_ns
-    n = _collect(arena, owner, book)
+    n = _collect(arena, owner, book, _EVERYTHING)
     for k in range(n):
         slot = arena.scratch[k] & _SLOT_MASK
         end_resting(arena, slot)
@@ -79,7 +83,8 @@ def cancel_owner(arena: Arena, owner: int, book: int, now_ns: int, out: Any, n_o
 
 @kernel(internal=True)
 def _report_open(arena: Arena, owner: int, book: int, request: Any, out: Any, n_out: int) -> int:
-    n = _collect(arena, owner, book)
+    """Status of the owner's orders; quotes are none: their maker replaces them whole."""
+    n = _collect(arena, owner, book, _ORDERS)
     for k in range(n):
         slot = arena.scratch[k] & _SLOT_MASK
         n_out = report(arena, out, n_out, slot, _EXEC_STATUS, working_status(arena, slot), 0)
@@ -102,6 +107,24 @@ def open_orders(arena: Arena, owner: int, now_ns: int, out: Any) -> int:
     return _report_open(arena, owner, -1, _NO_ID, out, 0)
 
 
+@kernel(internal=True)
+def withdraw_quotes(arena: Arena, owner: int, book: int, quote_id: Any) -> int:
+    """Take quotes of ``owner`` out of the market, without reports; returns how many orders that ended.
+
+    ``book`` -1: of all series; ``quote_id`` 0: of whatever quote.
+    """
+    n = _collect(arena, owner, book, _QUOTES)
+    ended = i64(0)
+    for k in range(n):
+        slot = arena.scratch[k] & _SLOT_MASK
+        if quote_id != _NO_ID and arena.details[slot].quote_id != quote_id:
+            continue
+        end_resting(arena, slot)
+        touch_book(arena, i64(arena.orders[slot].book))
+        ended += 1
+    return ended
+
+
 @kernel(inline=True, internal=True)
 def _scope(arena: Arena, command: Any) -> int:
     """Book that a mass command means, -1 for all, -2 for none.
@@ -121,6 +144,17 @@ def mass_cancel(arena: Arena, command: Any, out: Any, n_out: int) -> int:
     if book == -2:
         return n_out
     return cancel_owner(arena, i64(command.owner), book, command.ts_ns, out, n_out)
+
+
+@kernel(internal=True)
+def quote_cancel(arena: Arena, orders: Any, i: int) -> None:
+    """35=Z: no reports; ``qty`` of the command becomes the number of sides that it ended."""
+    command = orders[i]
+    book = _scope(arena, command)
+    ended = i64(0)
+    if book != -2:
+        ended = withdraw_quotes(arena, i64(command.owner), book, command.orig_cl_ord_id)
+    command.qty = ended
 
 
 @kernel(internal=True)

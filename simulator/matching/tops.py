@@ -74,6 +74,20 @@ def take_dirty(arena: Arena, out: Any) -> int:
 
 
 @kernel
+def depth_levels(arena: Arena, book: int, is_bid: bool, most: int, ticks: Any, quantities: Any) -> int:
+    """Write up to ``most`` levels of one side, best first, to ``ticks`` and ``quantities`` (int64[]); how many."""
+    row = arena.books[book]
+    price = i64(row.best_bid) if is_bid else i64(row.best_ask)
+    n = 0
+    while n < min(most, ticks.shape[0]) and 0 < price < arena.words[_MAX_TICKS]:
+        ticks[n] = price
+        quantities[n] = arena.levels[level_at(arena, book, price)].qty
+        n += 1
+        price = next_price(arena, book, is_bid, price)
+    return n
+
+
+@kernel
 def top_levels(arena: Arena, book: int, quotes: Any, i: int) -> None:
     """Write the two best levels a side of ``book`` to the QUOTE row ``quotes[i]``.
 

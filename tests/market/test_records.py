@@ -44,6 +44,12 @@ PINNED = {
         "symbol": 72,
     },
     "SESSION": {"session": 32, "state": 34, "reason": 36, "next_in": 40, "next_out": 48},
+    "SECURITY_STATUS": {"instrument": 32, "status": 36, "session": 40, "pad0": 42, "msg_seq": 44},
+    "QUOTE_ENTRY": {
+        "instrument": 32, "session": 36, "pad0": 38, "pad1": 40, "action": 41, "last_entry": 42, "pad2": 43,
+        "owner": 44, "quote_id": 48, "entry_id": 56, "bid_ticks": 64, "bid_qty": 72, "ask_ticks": 80, "ask_qty": 88,
+        "msg_seq": 96, "set_id": 104, "reason": 108, "underlying": 112, "ticket": 116,
+    },
     "RUN_START": {"run": 32, "config_digest": 40, "seed": 48},
     "EVENT": {
         "code": 32, "scope": 36, "target": 40, "origin": 44, "cl_ord_id": 48, "value": 56, "bound": 64, "ref": 72,
@@ -59,6 +65,17 @@ def test_every_layout_is_pinned():
 def test_offsets_are_those_on_disk(name):
     layout = LAYOUTS[name]
     assert {f: layout.fields[f][1] for f in layout.names} == HEADER | PINNED[name]
+
+
+def test_a_quote_entry_travels_as_an_order():
+    order, entry = LAYOUTS["ORDER"].fields, LAYOUTS["QUOTE_ENTRY"].fields
+    for field in ("kind", "instrument", "session", "action", "owner", "msg_seq", "reason"):
+        assert order[field] == entry[field]
+    for field, same in (
+        ("quote_id", "cl_ord_id"), ("entry_id", "orig_cl_ord_id"), ("bid_ticks", "price_ticks"), ("bid_qty", "qty"),
+        ("ask_ticks", "order_id"), ("ask_qty", "tick_ns"), ("last_entry", "post_only"),
+    ):  # fmt: skip
+        assert order[same][1] == entry[field][1], "the matching engine reads the entry through ORDER"
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

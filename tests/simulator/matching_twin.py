@@ -25,7 +25,7 @@ NO_SUCH_ORDER = -1
 
 #: Fields of a report that are 0 unless it says otherwise; ``order_ref`` stands for the OrderID.
 ROW_FIELDS = ["instrument", "session", "side", "exec_type", "ord_status", "reason", "cl_ord_id", "orig_cl_ord_id"]
-ROW_FIELDS += ["order_ref", "price_ticks", "last_ticks", "last_qty", "order_qty", "leaves_qty", "cum_qty"]
+ROW_FIELDS += ["msg_seq", "order_ref", "price_ticks", "last_ticks", "last_qty", "order_qty", "leaves_qty", "cum_qty"]
 ROW_FIELDS += ["jseq", "last_report", "tot_reports"]
 
 
@@ -61,6 +61,7 @@ class TwinOrder:
     qty: int
     cl_ord_id: int
     cum: int = 0
+    notional: int = 0  # the engine says it in msg_seq
     leaves: int = 0
 
     def status(self) -> int:
@@ -140,6 +141,7 @@ class Twin:
     def tell(self, order: TwinOrder, exec_type: int, status: int, **fields: Any) -> dict[str, Any]:
         row = self.row(instrument=order.book, session=order.owner, side=order.side, exec_type=exec_type,
                        ord_status=status, cl_ord_id=order.cl_ord_id, order_ref=order.ref, price_ticks=order.price,
+                       msg_seq=order.notional,
                        order_qty=order.qty, leaves_qty=order.leaves, cum_qty=order.cum)  # fmt: skip
         row.update(fields)
         return row
@@ -249,6 +251,7 @@ class Twin:
             for party in (resting, order):
                 party.leaves -= qty
                 party.cum += qty
+                party.notional += price * qty
                 self.tell(party, ExecType.TRADE, party.status(), last_ticks=price, last_qty=qty, jseq=self.match)
             if not resting.leaves:
                 self.remove(resting)

@@ -41,7 +41,7 @@ PLAIN_FIELDS = [f.name for f in fields(Command) if f.name != "order_ref"]
 REPORT_FIELDS = ["kind", "exec_id", "ts_ns", *(name for name in ROW_FIELDS if name != "order_ref")]
 TOP_FIELDS = ["status", "last_ticks", "bid_ticks", "bid_qty", "bid2_ticks", "bid2_qty"]  # in the order of TwinBook.top
 TOP_FIELDS += ["ask_ticks", "ask_qty", "ask2_ticks", "ask2_qty"]
-UNUSED_FIELDS = ["source", "crc", "poss_dup", "flags", "msg_seq", "commission_e4"]
+UNUSED_FIELDS = ["source", "crc", "poss_dup", "flags", "commission_e4"]
 
 
 class Pair:
@@ -194,7 +194,7 @@ class Draw:
         elif kind in ("cancel", "replace"):
             c = self.change(OrderAction.CANCEL if kind == "cancel" else OrderAction.REPLACE)
         else:
-            actions = {"mass": OrderAction.MASS_CANCEL, "status": OrderAction.MASS_STATUS, "odd": r.choice([0, 6, 255])}
+            actions = {"mass": OrderAction.MASS_CANCEL, "status": OrderAction.MASS_STATUS, "odd": r.choice([0, 9, 255])}
             c = Command(action=actions[kind], owner=r.randrange(1, 7), cl_ord_id=self.now)
             c.instrument = r.choice([*range(BOOKS), ALL_BOOKS, ALL_BOOKS, BOOKS])
             c.reason = int(r.random() < 0.2)

@@ -96,7 +96,7 @@ def fields_of(kind: str, row: dict[str, Any], seq: int = 1) -> list[tuple[int, s
     (text,), stop = encoded(kind, [row], seq)
     assert stop == EncodeStop.DONE
     fields = wire.parse(text)
-    assert text == wire.reframe(wire.body_of(text)) or fields[1][1].startswith("0")
+    assert text == wire.reframe(wire.body_of(text)), "BodyLength without leading zeros, CheckSum with them"
     assert int(fields[1][1]) == len(wire.body_of(text))
     assert fields[-1] == (10, f"{sum(text[:-7]) % 256:03d}")
     sender, target = ("AXIOM01", "OPTVENUE1") if kind == "orders" else ("OPTVENUE1", "AXIOM01")

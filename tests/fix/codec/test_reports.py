@@ -75,8 +75,9 @@ hex_ids = st.integers(0, 2**64 - 1)
 def test_any_report_in_any_field_order(
     instrument, side, exec_type, status, qty, prices, numbers, at_ms, random
 ) -> None:  # type: ignore[no-untyped-def]
+    reference = 19 if exec_type in (ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT) else 41
     fields = {
-        37: ids.to_wire(numbers[0]), 11: ids.to_wire(numbers[1]), 41: ids.to_wire(numbers[2]),
+        37: ids.to_wire(numbers[0]), 11: ids.to_wire(numbers[1]), reference: ids.to_wire(numbers[2]),
             17: ids.to_wire(numbers[3]),
         150: chr(exec_type), 39: chr(status), 55: SYMBOLS[instrument], 54: chr(side), 38: qty[0], 151: qty[1],
             14: qty[2],
