@@ -1,9 +1,11 @@
 """The seam between a session and the codec kernels.
 
 :class:`HotPath` is what a session asks of its kernels; :class:`CodecHotPath` binds those of
-``fix.codec`` to one session and owns the arrays they write into.
+``fix.codec`` to one session. The arrays that they write into are used within one call, so all
+sessions of a thread share them: a thousand sessions need no gigabyte.
 """
 
+import threading
 import time
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -29,6 +31,32 @@ from market import records
 _SCRATCH_BYTES = 1 << 15
 _SLACK_BYTES = 64  # kernels load eight bytes at a time
 _MOST_ENCODED = 2048  # messages in one write, about 400 kB
+
+
+class _Arrays:
+    """What kernels write into: used within one call, so all sessions of a thread share it."""
+
+    def __init__(self, capacity: int) -> None:
+        self.frames: npt.NDArray[np.uint8] = records.frames(capacity)
+        self.out = np.zeros(min(capacity, _MOST_ENCODED) * MESSAGE_ROOM, np.uint8)
+        self.ends = np.zeros(capacity, np.int64)
+        self.scratch = np.zeros(_SCRATCH_BYTES, np.uint8)
+
+
+class _Shared(threading.local):
+    """The arrays of one thread by capacity."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[int, _Arrays] = {}
+
+    def of(self, capacity: int) -> _Arrays:
+        found = self.arrays.get(capacity)
+        if found is None:
+            found = self.arrays[capacity] = _Arrays(capacity)
+        return found
+
+
+_shared = _Shared()
 
 
 class Stop(Enum):
@@ -58,6 +86,11 @@ class HotPath(Protocol):
     frames: npt.NDArray[np.uint8]  #: uint8[n, 128]: what the last decode wrote
     msg_types: frozenset[str]  #: MsgTypes that become frames on this side
     max_batch: int  #: rows that one encode takes
+
+    @property
+    def last_refusal(self) -> tuple[str, int]:
+        """Why the last message was not taken, and at which tag (0: none in particular)."""
+        ...
 
     def decode(self, buffer: npt.NDArray[np.uint8], start: int, end: int, next_in: int, now_ns: int) -> HotBatch:
         """Decode steady messages from ``buffer[start:end]`` into :attr:`frames`."""
@@ -127,11 +160,18 @@ class CodecHotPath:
         self.symbols = symbols
         self.msg_types = frozenset(("8", "9", "W", "X") if client else ("D", "F", "G", "q"))
         self.max_batch = capacity
-        self.frames: npt.NDArray[np.uint8] = records.frames(capacity)
-        self._out = np.zeros(min(capacity, _MOST_ENCODED) * MESSAGE_ROOM, np.uint8)
+        arrays = _shared.of(capacity)
+        self.frames: npt.NDArray[np.uint8] = arrays.frames
+        self._out = arrays.out
         self._view: memoryview = self._out.data
-        self._ends = np.zeros(capacity, np.int64)
-        self._scratch = np.zeros(_SCRATCH_BYTES, np.uint8)
+        self._ends = arrays.ends
+        self._scratch = arrays.scratch
+
+    @property
+    def last_refusal(self) -> tuple[str, int]:
+        """As :class:`HotPath` says."""
+        reason, tag = self.link.hand_over
+        return reason.name.lower().replace("_", " "), tag
 
     @classmethod
     def for_session(

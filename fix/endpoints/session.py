@@ -1,4 +1,4 @@
-"""One FIX session over successive connections: the machine, its store, the handler, the hot path.
+"""One FIX session over successive connections: the machine, its store, the handler, the fast paths.
 
 Every message is in the store before it is on the socket, and everything a batch needs leaves in
 one write. Nothing here is thread-safe: a session belongs to the event loop it runs on.
@@ -7,32 +7,41 @@ Order of events for a received message: the handler takes it, then ``next_in`` i
 crash in between makes the peer send it again with PossDupFlag=Y; a handler must recognise what it
 has seen (ExecID, ClOrdID). A handler that raises ends the connection: what it did not take is
 asked for again after the next logon.
+
+Three paths carry messages, each complete for what it takes and leaving the rest to the next: the
+kernels (``hotpath.py``), the plain steady path (``steady.py``), the machine.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from fix.dictionary import Validator
 from fix.endpoints.connection import Connection
+from fix.endpoints.describe import describe
+from fix.endpoints.events import HotRefused, OperatorAction, ScheduleClosed, ScheduleOpened
 from fix.endpoints.hotpath import HotPath, Stop
-from fix.errors import FixError, HotPathError, StoreError
-from fix.messages import Field, frame
-from fix.session import AppMessage, Dictionary, Disconnect, SessionEvent, SessionMachine, SessionSettings, State
-from fix.session.events import LoggedOut
-from fix.store import MessageStore
+from fix.endpoints.measure import Measure
+from fix.endpoints.policy import Backpressure, Counters, OnExceed
+from fix.endpoints.sending import Sending
+from fix.endpoints.steady import SteadyReader, SteadyWriter, readable_by
+from fix.endpoints.ticker import ticker
+from fix.errors import FixError, SettingsError, StoreError
+from fix.latency import SessionLatency
+from fix.messages import Message, frame
+from fix.schedule import Schedule
+from fix.session import AppMessage, Dictionary, Disconnect, Role, SessionEvent, SessionMachine, SessionSettings, State
+from fix.session.events import LoggedOut, StandDown
+from fix.store import Store
+from fix.throttle import ThrottleSettings
 
-TICK_S = 0.2
-#: Messages that the machine takes in one turn of the loop, at about 40 us each.
-_COLD_PER_TURN = 20
-_JUMP_NS = 250_000_000
-_RESEND_PAUSE_BYTES = 1 << 20
-#: A peer that reads this much too slowly is cut off; what it misses it gets by resend.
-MAX_BACKLOG_BYTES = 1 << 26
+#: Pause of a resend that waits for the peer to read.
+_RESEND_RETRY_S = 0.01
 
 
 class SessionHandler(Protocol):
@@ -52,7 +61,7 @@ class SessionHandler(Protocol):
         """The session's state has changed."""
 
 
-class FixSession:
+class FixSession(Sending):
     """One session, whoever opens the connection.
 
     Parameters
@@ -60,38 +69,78 @@ class FixSession:
     settings, store, handler:
         What it is, what it remembers, who acts on it.
     hot:
-        Kernels for the frequent messages; None: every message goes through the machine.
+        Kernels for the frequent messages; None: every message goes through plain Python.
     index:
         The application's number for this session.
+    dictionary:
+        Checks application messages; None accepts what is structurally sound.
     clock:
         UTC nanoseconds.
+    schedule:
+        When it may be up; None: always. The numbers start over with each of its sessions.
+    throttle:
+        Limits what is sent of orders and cancels; None: no limit.
+    backpressure:
+        Limits towards a peer that reads too slowly.
+    latency:
+        Whether histograms are kept, at about 0.5 us a message.
+    authenticate:
+        Acceptor: looks at the peer's Logon; a text refuses it.
     """
 
     def __init__(
         self,
         settings: SessionSettings,
-        store: MessageStore,
+        store: Store,
         handler: SessionHandler,
         hot: HotPath | None = None,
         index: int = 0,
         dictionary: Dictionary | None = None,
         clock: Callable[[], int] = time.time_ns,
+        *,
+        schedule: Schedule | None = None,
+        throttle: ThrottleSettings | None = None,
+        backpressure: Backpressure | None = None,
+        latency: bool = True,
+        authenticate: Callable[[Message], str | None] | None = None,
     ) -> None:
+        if hot is not None and settings.hot_faults:
+            raise SettingsError(f"{settings.name}: no hot path here: {'; '.join(settings.hot_faults)}; give hot=None")
         self.settings = settings
         self.store = store
         self.handler = handler
         self.hot = hot
         self.index = index
-        self.machine = SessionMachine(settings, store, dictionary)
+        self.machine = SessionMachine(settings, store, dictionary, authenticate=authenticate)
+        self.schedule = schedule
+        self.backpressure = backpressure or Backpressure()
+        self.latency = SessionLatency()
+        self.counters = Counters()
+        self.limit_sending(throttle)
         #: Why the last connection ended.
         self.last_reason = ""
+        #: Set whenever :meth:`closed_reason` may have changed; an initiator waits for it.
+        self.wakeup = asyncio.Event()
         self._clock = clock
+        self._measure = Measure(self.latency, settings.role) if latency else None
+        self._reader = None
+        if readable_by(dictionary):
+            self._reader = SteadyReader(settings, dictionary if isinstance(dictionary, Validator) else None)
+        writer = SteadyWriter(settings)
+        self._writer = writer if writer.usable else None
         self._connection: Connection | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._state = State.DISCONNECTED
         self._reason = ""
-        self._utc_offset_ns = 0
+        self._down_text: str | None = None  # why it stays down until a person has acted
+        self._stood_down = False  # because the two sides' numbers disagree
+        self._due_ns = 0
+        self._resume: asyncio.Handle | None = None
         self._waiters: list[tuple[frozenset[State], asyncio.Future[State]]] = []
+        self._schedule_due_ns = 0
+        self._session_start: int | None = None
+        if schedule is not None:
+            self._session_start = schedule.session_start(clock())
+            self._roll(clock())
 
     # ------------------------------------------------------------ what it is
 
@@ -116,6 +165,16 @@ class FixSession:
         return self._connection is not None
 
     @property
+    def connection(self) -> Connection | None:
+        """The connection that is attached."""
+        return self._connection
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it may be up: no operator has taken it down, it has not stood down by itself."""
+        return self._down_text is None
+
+    @property
     def next_in(self) -> int:
         """MsgSeqNum expected from the peer."""
         return self.machine.next_in
@@ -130,6 +189,10 @@ class FixSession:
         """Bytes sent that the kernel has not taken: above 0 the peer reads too slowly."""
         return self._connection.backlog_bytes if self._connection else 0
 
+    def describe(self) -> dict[str, Any]:
+        """Everything about the session, ready for JSON."""
+        return describe(self, self._clock())
+
     async def wait_state(self, *states: State) -> State:
         """Wait until the session is in one of ``states``."""
         if self.machine.state in states:
@@ -138,78 +201,62 @@ class FixSession:
         self._waiters.append((frozenset(states), future))
         return await future
 
-    # ---------------------------------------------------------------- sending
+    # --------------------------------------------------------- administration
 
-    def send(self, msg_type: str, fields: Sequence[Field], app_ref: int = 0) -> int:
-        """Send one application message of body ``fields``; its MsgSeqNum.
+    def connect(self) -> None:
+        """Let the session be up again after :meth:`disconnect`."""
+        if self._down_text is not None:
+            self._down_text, self._stood_down = None, False
+            self.wakeup.set()
+            self._tell("on_event", OperatorAction("connect", ""))
 
-        Raises
-        ------
-        SessionNotLoggedOnError
-            An initiator that is not logged on.
-        StoreFullError
-            The store could not be written; nothing was sent and no number used.
-        """
-        seq = self.machine.send(msg_type, fields, self._clock(), app_ref)
-        self._flush()
-        return seq
+    def disconnect(self, text: str = "") -> None:
+        """Log out, and stay down until :meth:`connect`: no redial, and the peer is refused."""
+        self._down_text, self._stood_down = text or "disconnected by an operator", False
+        self._tell("on_event", OperatorAction("disconnect", self._down_text))
+        self.logout(text)
 
-    def refuse(self, raw: bytes, reason: int, text: str) -> int:
-        """Answer an application message by BusinessMessageReject(35=j); ``reason`` is tag 380."""
-        seq = self.machine.refuse_business(raw, reason, text, self._clock())
-        self._flush()
-        return seq
+    def reset_sequences(self) -> None:
+        """Both numbers to 1: by a Logon with ResetSeqNumFlag=Y while logged on, in the store otherwise."""
+        self._tell("on_event", OperatorAction("reset", f"in {self.next_in}, out {self.next_out}"))
+        self._settle(self.machine.reset_sequences(self._clock()))
+        self._numbers_set()
 
-    def send_orders(self, orders: Any, count: int, first: int = 0) -> int:
-        """Send ORDER rows ``first .. first+count``; the first MsgSeqNum.
+    def set_next_in(self, seq: int, force: bool = False) -> None:
+        """Expect ``seq`` next; FixError if that is lower and not forced."""
+        self._settle(self.machine.set_next_in(seq, force=force))
+        self._numbers_set()
 
-        Raises
-        ------
-        HotPathError
-            A row cannot be put on the wire: those before it are sent, it and those after it are not.
-        SessionNotLoggedOnError, StoreFullError
-            As :meth:`send`.
-        """
-        return self._send_hot(self._kernels().encode_orders, orders, first, count, 0)
+    def set_next_out(self, seq: int, force: bool = False) -> None:
+        """Send ``seq`` next; FixError if that is lower and not forced."""
+        self._settle(self.machine.set_next_out(seq, force=force))
+        self._numbers_set()
 
-    def send_executions(self, executions: Any, count: int, first: int = 0, app_ref: int = 0) -> int:
-        """Send EXECUTION rows as 35=8 or 9 by ``header.kind``; the first MsgSeqNum. Errors as :meth:`send_orders`."""
-        return self._send_hot(self._kernels().encode_executions, executions, first, count, app_ref)
+    def _numbers_set(self) -> None:
+        """A person has mended the numbers: a session that stood down for them may try again."""
+        if self._stood_down:
+            self.connect()
 
-    def send_quotes(self, quotes: Any, count: int, first: int = 0) -> int:
-        """Send QUOTE rows as 35=W; the first MsgSeqNum. Errors as :meth:`send_orders`."""
-        return self._send_hot(self._kernels().encode_quotes, quotes, first, count, 0)
+    def closed_reason(self, now_ns: int | None = None) -> str:
+        """Why no connection may be made now; empty when it may."""
+        if self._down_text is not None:
+            return self._down_text
+        if self.schedule is not None:
+            now_ns = self._clock() if now_ns is None else now_ns
+            if not self.schedule.is_open(now_ns):
+                return f"outside its hours ({self.schedule.describe()})"
+            if not self.schedule.logon_open(now_ns):
+                return f"outside its logon window ({self.schedule.describe()})"
+            if now_ns >= self._schedule_due_ns:
+                self._watch_schedule(now_ns)
+        return ""
 
-    def _kernels(self) -> HotPath:
-        if self.hot is None:
-            raise HotPathError(f"{self.settings.name}: no hot path is bound; give FixSession one, or use send()")
-        return self.hot
-
-    def _send_hot(self, encode: Any, rows: Any, first: int, count: int, app_ref: int) -> int:
-        self.machine.require_sendable()
-        store = self.store
-        hot = self._kernels()
-        first_seq = store.next_out
-        while count > 0:
-            now_ns = self._clock()
-            buffer, ends = encode(rows, first, min(count, hot.max_batch), store.next_out, now_ns)
-            done = len(ends)
-            if not done:
-                raise HotPathError(
-                    f"{self.settings.name}: row {first} cannot be encoded, {count} rows are unsent: {rows[first]}"
-                )
-            store.append_batch(buffer, store.next_out, ends, app_ref if done == count else 0)
-            if self.machine.logged_on:
-                self._flush()
-                self.machine.hot_sent(now_ns)
-                self._write(bytes(buffer))
-            first += done
-            count -= done
-        return first_seq
+    # ------------------------------------------------------------ the connection
 
     def logout(self, text: str = "") -> None:
         """Say Logout and wait for the answer (``logout_timeout_s``); the state says when it is over."""
-        self._act(lambda now_ns: self.machine.begin_logout(text, now_ns))
+        if self._connection is not None:
+            self._act(lambda now_ns: self.machine.begin_logout(text, now_ns))
 
     def abort(self, reason: str) -> None:
         """Cut the connection now."""
@@ -223,17 +270,22 @@ class FixSession:
             raise FixError(f"{self.settings.name}: has a connection already; drop the second one")
         self._connection = connection
         connection.consumer = self
-        self._utc_offset_ns = self._clock() - time.monotonic_ns()
-        self._schedule()
+        self.counters.connections += 1
+        if self._reader is not None:
+            self._reader.forget()
+        ticker().add(self)
         self._act(self.machine.connected)
 
     def bytes_arrived(self, connection: Connection) -> None:
         """Take what has been received."""
+        counters = self.counters
+        before = counters.machine_in
         try:
             self._consume(connection)
         except Exception as error:  # noqa: BLE001 - the outermost frame of a callback: stop, then report
             self._fail(error)
-        self._after()
+        if counters.machine_in != before:  # a handler's sends have flushed for themselves
+            self._after()
 
     def connection_lost(self, connection: Connection, reason: str) -> None:
         """Forget a connection that the peer or the network closed."""
@@ -241,40 +293,73 @@ class FixSession:
             self._detach(reason, abort=True)
 
     def _consume(self, connection: Connection) -> None:
-        machine, hot = self.machine, self.hot
+        machine, hot, reader, counters = self.machine, self.hot, self._reader, self.counters
         now_ns = self._clock()
+        measure = self._measure
+        if measure is not None:
+            measure.arrived_ns = time.perf_counter_ns()
         cold = 0
         while not connection.dead and connection.start < connection.end:
-            if hot is not None and machine.steady:
+            steady = machine.steady
+            if hot is not None and steady:
                 batch = hot.decode(connection.array, connection.start, connection.end, machine.next_in, now_ns)
                 connection.start += batch.consumed
                 if batch.messages:
                     if batch.frames:
                         self.handler.on_frames(self, hot.frames, batch.frames)
+                        if measure is not None:
+                            measure.frames_handled(hot.frames, batch.frames)
                     if connection is not self._connection:
                         return  # the handler has cut the connection
                     machine.advance_hot_in(batch.messages, now_ns)
                     machine.commit()
+                    counters.hot_in += batch.messages
                 if batch.stop is Stop.NEED_MORE:
                     return
                 if batch.stop is Stop.OUT_FULL:
                     continue
-            if cold == _COLD_PER_TURN:
+            if cold == self.backpressure.max_cold_per_turn:
                 connection.pause()
                 asyncio.get_running_loop().call_soon(self._go_on, connection)
                 return
+            cold += 1
+            if steady and reader is not None:
+                found = reader.take(connection.buffer, connection.start, connection.end, machine.next_in, now_ns)
+                if found is not None and (hot is None or found.msg_type not in hot.msg_types):
+                    connection.start = found.stop
+                    machine.advance_hot_in(1, now_ns)
+                    raw, msg_type = found.raw, found.msg_type
+                    self.handler.on_message(self, msg_type, raw, False)
+                    if measure is not None:
+                        measure.handled(msg_type, raw)
+                    if connection is not self._connection:
+                        return
+                    machine.commit()
+                    counters.steady_in += 1
+                    continue
             begin, stop = frame(connection.buffer, connection.start, connection.end)
             connection.start = stop
             if begin == stop:
                 return
-            cold += 1
-            self._dispatch(machine.receive(bytes(connection.buffer[begin:stop]), now_ns))
+            counters.machine_in += 1
+            raw = bytes(connection.buffer[begin:stop])
+            events = machine.receive(raw, now_ns)
+            if reader is not None and len(events) == 1 and isinstance(events[0], AppMessage):
+                reader.accepted(raw)
+            self._dispatch(events)
+            self._drain(now_ns)
 
     def _go_on(self, connection: Connection) -> None:
         """The next turn of a long backlog: others on the loop have had theirs."""
         if connection is self._connection:
             connection.resume()
             self.bytes_arrived(connection)
+
+    def _drain(self, now_ns: int) -> None:
+        """Go on with held messages one by one: what a handler has sent stands before our next answer."""
+        connection = self._connection
+        while self.machine.draining and connection is self._connection:
+            self._dispatch(self.machine.drain(now_ns))
 
     def _dispatch(self, events: list[SessionEvent]) -> None:
         """Give events to the handler in order; then what was taken counts as taken."""
@@ -288,6 +373,9 @@ class FixSession:
             else:
                 if isinstance(event, LoggedOut):
                     self._reason = event.reason
+                elif isinstance(event, StandDown) and self.settings.role is Role.INITIATOR:
+                    # An acceptor goes on listening: the peer may come back right.
+                    self._down_text, self._stood_down = event.reason, True
                 self._tell("on_event", event)
             if connection is not self._connection:
                 return  # cut by the handler: the rest is asked for again
@@ -298,13 +386,19 @@ class FixSession:
             self._say_state()
 
     def _deliver(self, event: AppMessage) -> None:
-        hot = self.hot
+        hot, measure = self.hot, self._measure
         if hot is not None and event.msg_type in hot.msg_types:
             count = hot.decode_one(event.raw)
             if count:
                 self.handler.on_frames(self, hot.frames, count)
+                if measure is not None:
+                    measure.frames_handled(hot.frames, count)
                 return
+            self.counters.hot_refused += 1
+            self._tell("on_event", HotRefused(event.msg_type, event.seq, *hot.last_refusal))
         self.handler.on_message(self, event.msg_type, event.raw, event.poss_dup)
+        if measure is not None:
+            measure.handled(event.msg_type, event.raw)
 
     def _tell(self, method: str, argument: object) -> None:
         call = getattr(self.handler, method, None)
@@ -330,16 +424,34 @@ class FixSession:
     def _act(self, step: Callable[[int], list[SessionEvent]]) -> None:
         """Run one step of the machine as the outermost frame of a callback."""
         try:
-            self._dispatch(step(self._clock()))
+            now_ns = self._clock()
+            self._dispatch(step(now_ns))
+            self._drain(now_ns)
         except Exception as error:  # noqa: BLE001 - as in bytes_arrived
             self._fail(error)
+        self._after()
+
+    def _settle(self, events: list[SessionEvent]) -> None:
+        """Carry out what an operator's call brought about."""
+        self._dispatch(events)
         self._after()
 
     def _after(self) -> None:
         """Send what the machine has said; go on with a resend in the next turn of the loop."""
         self._flush()
-        if self.machine.resending and self.backlog_bytes < _RESEND_PAUSE_BYTES:
-            self._schedule(0.0)
+        self._due_ns = 0
+        if self._resume is None and self._connection is not None and self.machine.resending:
+            loop = asyncio.get_running_loop()
+            if self.backlog_bytes < self.backpressure.pause_resend_bytes:
+                self._resume = loop.call_soon(self._continue_resend)
+            else:
+                self._resume = loop.call_later(_RESEND_RETRY_S, self._continue_resend)
+
+    def _continue_resend(self) -> None:
+        self._resume = None
+        if self._connection is not None:
+            may = self.backlog_bytes < self.backpressure.pause_resend_bytes
+            self._act(lambda now: self.machine.tick(now, resend=may))
 
     def _flush(self) -> None:
         out = self.machine.take_output()
@@ -350,36 +462,88 @@ class FixSession:
         connection = self._connection
         if connection is None:
             return
-        connection.write(data)
-        if connection.backlog_bytes > MAX_BACKLOG_BYTES:
-            self._detach(f"the peer reads too slowly: {connection.backlog_bytes} bytes unsent", abort=True)
+        backlog = connection.write(data)
+        counters = self.counters
+        counters.bytes_out += len(data)
+        if backlog:
+            counters.backlog_peak_bytes = max(backlog, counters.backlog_peak_bytes)
+            policy = self.backpressure
+            if backlog > policy.max_backlog_bytes and policy.on_exceed is OnExceed.DISCONNECT:
+                counters.backlog_cuts += 1
+                self._detach(f"the peer reads too slowly: {backlog} bytes unsent", abort=True)
 
-    def _schedule(self, delay_s: float = TICK_S) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
+    # ----------------------------------------------------------- the ticker's side
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        if self._connection is None:
-            return
-        self._schedule()
+    def tick(self, now_ns: int) -> None:
+        """Time has passed. Called by the ticker."""
+        del now_ns  # of all sessions of a loop; this session's clock may be another
         now_ns = self._clock()
-        offset_ns = now_ns - time.monotonic_ns()
-        if abs(offset_ns - self._utc_offset_ns) > _JUMP_NS:
-            self.machine.clock_jumped(offset_ns - self._utc_offset_ns)
-        self._utc_offset_ns = offset_ns
-        resend = self.backlog_bytes < _RESEND_PAUSE_BYTES
-        self._act(lambda now: self.machine.tick(now, resend=resend))
+        if self.schedule is not None and now_ns >= self._schedule_due_ns:
+            self._watch_schedule(now_ns)
+        if self._connection is not None and now_ns >= self._due_ns and self._resume is None:
+            self._act(self.machine.tick)
+            self._due_ns = self.machine.next_due_ns
+
+    def stalled(self, late_ns: int) -> None:
+        """Our process was frozen: the peer's silence in that time says nothing. Called by the ticker."""
+        del late_ns
+        self.counters.stalls += 1
+        self._due_ns = 0
+        if self._connection is not None:
+            self.machine.stalled(self._clock())
+
+    def clock_jumped(self, delta_ns: int) -> None:
+        """UTC was stepped. Called by the ticker."""
+        self._due_ns = self._schedule_due_ns = 0
+        self.machine.clock_jumped(delta_ns)
+
+    def watch(self) -> None:
+        """Follow the schedule while no connection is there. Called by the endpoint."""
+        if self.schedule is not None:
+            ticker().add(self)
+
+    def unwatch(self) -> None:
+        """The endpoint is closed."""
+        if self._connection is None:
+            with suppress(RuntimeError):  # no loop is running: then nothing ticks either
+                ticker().remove(self)
+
+    def _watch_schedule(self, now_ns: int) -> None:
+        assert self.schedule is not None
+        self._schedule_due_ns = self.schedule.next_change(now_ns) or 1 << 62
+        self.wakeup.set()
+        start = self.schedule.session_start(now_ns)
+        if start == self._session_start:
+            return
+        self._session_start = start
+        if start is None:
+            self._tell("on_event", ScheduleClosed())
+        if self._connection is not None:
+            self.logout("the session's hours are over")  # the numbers start over once it is down
+        else:
+            self._roll(now_ns)
+
+    def _roll(self, now_ns: int) -> None:
+        """Begin the schedule's session: the numbers start over unless they are of this session."""
+        assert self.schedule is not None
+        if not self.schedule.is_open(now_ns):
+            return
+        reset = not self.schedule.same_session(self.store.created_ns, now_ns)
+        if reset:
+            self._settle(self.machine.reset_sequences(now_ns))
+        self._tell("on_event", ScheduleOpened(reset))
 
     def _detach(self, reason: str, *, abort: bool = False) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
         self.last_reason = reason
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.schedule is None:
+            ticker().remove(self)
+        if self._resume is not None:
+            self._resume.cancel()
+            self._resume = None
+        self.counters.bytes_in += connection.received
         if abort:
             connection.abort()
         else:
@@ -387,10 +551,15 @@ class FixSession:
             if out:
                 connection.write(out)
             connection.close()
+        self.latency.forget_requests()
+        if self.throttle is not None:
+            self.throttle.clear(f"the line is down: {reason}")
         for event in self.machine.disconnected(self._clock(), reason):
             self._tell("on_event", event)
         self._reason = reason
         self._say_state()
+        if self.schedule is not None and self._connection is None:
+            self._roll(self._clock())
 
     def _fail(self, error: Exception) -> None:
         """A handler, the store or the machine has raised: cut the connection, then report."""

@@ -1,0 +1,202 @@
+"""How a session sends: by the kernels, by the plain writer, or by the machine; past throttle and back-pressure.
+
+Always in this order: what forbids it is asked first, then the message is stored, then it is put on the
+socket. Whatever raises before the store was written has used no number.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fix.endpoints.events import QueueDropped
+from fix.endpoints.gate import Gate, Waiting
+from fix.endpoints.hotpath import HotPath
+from fix.endpoints.measure import Measure
+from fix.endpoints.policy import Backpressure, Counters, OnExceed
+from fix.endpoints.steady import SteadyWriter
+from fix.errors import BackpressureError, FixError, HotPathError
+from fix.messages import ADMIN_TYPES, Field
+from fix.session import SessionMachine, SessionSettings
+from fix.store import Store
+from fix.throttle import ThrottleSettings
+
+
+class Sending(ABC):
+    """The sending half of :class:`fix.endpoints.session.FixSession`."""
+
+    settings: SessionSettings
+    store: Store
+    machine: SessionMachine
+    hot: HotPath | None
+    counters: Counters
+    backpressure: Backpressure
+    #: What holds back orders and cancels; None without a throttle.
+    throttle: Gate | None = None
+    _measure: Measure | None
+    _writer: SteadyWriter | None
+    _clock: Callable[[], int]
+
+    def limit_sending(self, throttle: ThrottleSettings | None) -> None:
+        """Put a throttle in front of orders and cancels, or take it away."""
+        self.throttle = None if throttle is None else Gate(throttle, self._send_waiting, self._dropped)
+
+    @property
+    @abstractmethod
+    def backlog_bytes(self) -> int:
+        """Bytes sent that the kernel has not taken."""
+
+    @abstractmethod
+    def _flush(self) -> None:
+        """Put out what the machine has said."""
+
+    @abstractmethod
+    def _write(self, data: bytes) -> None:
+        """Put bytes on the socket."""
+
+    @abstractmethod
+    def _tell(self, method: str, argument: object) -> None:
+        """Call an optional method of the handler."""
+
+    def send(self, msg_type: str, fields: Sequence[Field], app_ref: int = 0, *, header: Sequence[Field] = ()) -> int:
+        """Send one application message of body ``fields``; its MsgSeqNum, 0 when it waits for the throttle.
+
+        Raises
+        ------
+        SessionNotLoggedOnError
+            An initiator that is not logged on.
+        StoreFullError
+            The store could not be written; nothing was sent and no number used.
+        ThrottledError, BackpressureError
+            A limit forbids it; nothing was sent and no number used.
+        """
+        if self.throttle is not None or self.backpressure.on_exceed is OnExceed.REFUSE:
+            self.machine.require_sendable()
+            self._check_backlog()
+            if self.throttle is not None and not self.throttle.admit(msg_type, fields, app_ref):
+                self.counters.queued += 1
+                return 0
+        return self._send_cold(msg_type, fields, app_ref, header)
+
+    def _send_cold(self, msg_type: str, fields: Sequence[Field], app_ref: int, header: Sequence[Field] = ()) -> int:
+        machine, now_ns = self.machine, self._clock()
+        raw = None
+        if self._writer is not None and not header and msg_type not in ADMIN_TYPES and machine.logged_on:
+            seq = self.store.next_out
+            raw = self._writer.build(msg_type, seq, fields, now_ns)
+        measure = self._measure
+        if raw is None:
+            if measure is not None:
+                measure.requested(msg_type, fields)
+            seq = machine.send(msg_type, fields, now_ns, app_ref, header=header)
+            self._flush()
+            return seq
+        if measure is None:
+            self.store.append(seq, raw, app_ref)
+        else:
+            measure.append(self.store, msg_type, seq, raw, app_ref)
+        self._flush()
+        self._write(raw)
+        machine.hot_sent(now_ns)
+        if measure is not None:
+            measure.requested(msg_type, fields)
+        self.counters.messages_out += 1
+        return seq
+
+    def refuse(self, raw: bytes, reason: int, text: str) -> int:
+        """Answer an application message by BusinessMessageReject(35=j); ``reason`` is tag 380."""
+        seq = self.machine.refuse_business(raw, reason, text, self._clock())
+        self._flush()
+        return seq
+
+    def send_orders(self, orders: Any, count: int, first: int = 0) -> int:
+        """Send ORDER rows ``first .. first+count``; the first MsgSeqNum (0: none was sent, all wait).
+
+        Raises
+        ------
+        HotPathError
+            A row cannot be put on the wire: those before it are sent, it and those after it are not.
+        ThrottledError
+            ``error.refused`` were not sent and do not wait; the others are on their way.
+        SessionNotLoggedOnError, StoreFullError, BackpressureError
+            As :meth:`send`.
+        """
+        if self.throttle is None:
+            return self._send_hot(self._kernels().encode_orders, orders, first, count, 0)
+        kernels = self._kernels()
+        self.machine.require_sendable()
+        self._check_backlog()
+        rows, refused = self.throttle.admit_rows(orders, first, count)
+        self.counters.queued += count - len(rows) - len(refused)
+        self.counters.throttled += len(refused)
+        try:
+            seq = self._send_hot(kernels.encode_orders, rows, 0, len(rows), 0) if len(rows) else 0
+        except HotPathError as error:
+            error.refused = refused
+            raise
+        if refused:
+            raise self.throttle.refusal(refused, len(rows))
+        return seq
+
+    def send_executions(self, executions: Any, count: int, first: int = 0, app_ref: int = 0) -> int:
+        """Send EXECUTION rows as 35=8 or 9 by ``header.kind``; the first MsgSeqNum. Errors as :meth:`send_orders`."""
+        return self._send_hot(self._kernels().encode_executions, executions, first, count, app_ref)
+
+    def send_quotes(self, quotes: Any, count: int, first: int = 0) -> int:
+        """Send QUOTE rows as 35=W; the first MsgSeqNum. Errors as :meth:`send_orders`."""
+        return self._send_hot(self._kernels().encode_quotes, quotes, first, count, 0)
+
+    def _kernels(self) -> HotPath:
+        if self.hot is None:
+            raise HotPathError(f"{self.settings.name}: no hot path is bound; give FixSession one, or use send()")
+        return self.hot
+
+    def _send_hot(self, encode: Any, rows: Any, first: int, count: int, app_ref: int) -> int:
+        self.machine.require_sendable()
+        self._check_backlog()
+        store, measure = self.store, self._measure
+        hot = self._kernels()
+        first_seq = store.next_out
+        while count > 0:
+            now_ns = self._clock()
+            buffer, ends = encode(rows, first, min(count, hot.max_batch), store.next_out, now_ns)
+            done = len(ends)
+            if not done:
+                raise HotPathError(
+                    f"{self.settings.name}: row {first} cannot be encoded, {count} rows are unsent: {rows[first]}"
+                )
+            reference = app_ref if done == count else 0
+            if measure is None:
+                store.append_batch(buffer, store.next_out, ends, reference)
+            else:
+                measure.append_batch(store, buffer, ends, reference, rows, first)
+            if self.machine.logged_on:
+                self._flush()
+                self._write(bytes(buffer))
+                self.machine.hot_sent(now_ns)
+                self.counters.messages_out += done
+            first += done
+            count -= done
+        return first_seq
+
+    def _check_backlog(self) -> None:
+        policy = self.backpressure
+        if policy.on_exceed is OnExceed.REFUSE and self.backlog_bytes > policy.max_backlog_bytes:
+            self.counters.backlog_refused += 1
+            raise BackpressureError(
+                f"{self.settings.name}: {self.backlog_bytes} bytes are unsent, at most "
+                f"{policy.max_backlog_bytes} may be; the peer reads too slowly: send less, or cut it off"
+            )
+
+    def _send_waiting(self, item: Waiting) -> None:
+        """A message's turn has come at the throttle."""
+        try:
+            if item.row is not None:
+                self._send_hot(self._kernels().encode_orders, item.row, 0, 1, 0)
+            else:
+                self._send_cold(item.msg_type, item.fields, item.app_ref)
+        except FixError as error:
+            self._dropped(f"{type(error).__name__}: {error}", (item.cl_ord_id,))
+
+    def _dropped(self, reason: str, cl_ord_ids: tuple[int | str, ...]) -> None:
+        self.counters.queue_dropped += len(cl_ord_ids)
+        self._tell("on_event", QueueDropped(reason, cl_ord_ids))
