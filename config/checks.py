@@ -7,6 +7,7 @@ from typing import Any
 
 from config.lines import KeyPath
 from config.schema import AxiomConfig, VenueConfig
+from config.sessionchecks import check_sessions
 
 _WRITTEN_OUT = 1e15
 
@@ -32,7 +33,7 @@ def check(config: AxiomConfig, tables: Tables | None = None) -> Iterator[Finding
     yield from _unique("name", [entry.name for entry in config.sessions], ("sessions",))
     yield from _unique("name", [entry.name for entry in config.simulator.venues], ("simulator", "venues"))
     yield from _unique("port", [entry.port for entry in config.simulator.venues], ("simulator", "venues"))
-    yield from _sessions(config)
+    yield from check_sessions(config)
     yield from _venues(config.simulator.venues)
     yield from _directories(config)
     yield from _named_numbers(config, tables or {})
@@ -45,32 +46,20 @@ def _unique(key: str, values: Sequence[object], path: KeyPath) -> Iterator[Findi
             yield (*path, number, key), f"must be unique, but entry {first} has {value!r} as well"
 
 
-def _sessions(config: AxiomConfig) -> Iterator[Finding]:
-    venues = {venue.name: venue for venue in config.simulator.venues}
-    seen: dict[tuple[str, str, int], int] = {}
-    for number, session in enumerate(config.sessions):
-        identity = (session.sender_comp_id, session.target_comp_id, session.port)
-        if identity in seen:
-            yield ("sessions", number, "sender_comp_id"), f"repeats the CompIDs and port of entry {seen[identity]}"
-        seen.setdefault(identity, number)
-        if session.reconnect_max_ms < session.reconnect_min_ms:
-            words = f"must be at least reconnect_min_ms ({session.reconnect_min_ms}), was {session.reconnect_max_ms}"
-            yield ("sessions", number, "reconnect_max_ms"), words
-        venue = venues.get(session.venue)
-        if not venues:
-            continue
-        if venue is None:
-            yield ("sessions", number, "venue"), f"must be one of {', '.join(venues)}, was {session.venue!r}"
-        elif session.sender_comp_id not in {client.comp_id for client in venue.clients}:
-            known = ", ".join(client.comp_id for client in venue.clients) or "nobody"
-            words = f"must be a client of venue {venue.name} ({known}), was {session.sender_comp_id!r}"
-            yield ("sessions", number, "sender_comp_id"), words
-
-
 def _venues(venues: Sequence[VenueConfig]) -> Iterator[Finding]:
     for number, venue in enumerate(venues):
         path: KeyPath = ("simulator", "venues", number)
-        yield from _unique("comp_id", [client.comp_id for client in venue.clients], (*path, "clients"))
+        clients = [client.comp_id for client in venue.clients]
+        yield from _unique("comp_id", clients, (*path, "clients"))
+        yield from _unique("comp_id", [copy.comp_id for copy in venue.drop_copies], (*path, "drop_copies"))
+        for place, copy in enumerate(venue.drop_copies):
+            where: KeyPath = (*path, "drop_copies", place)
+            if copy.comp_id in clients:
+                yield (*where, "comp_id"), f"must differ from every client's, was {copy.comp_id!r}"
+            unknown = [name for name in copy.clients if name not in clients]
+            if unknown:
+                there = ", ".join(clients) or "nobody"
+                yield (*where, "clients"), f"must be clients of venue {venue.name} ({there}), was {unknown[0]!r}"
         if venue.ring_slots & (venue.ring_slots - 1):
             lower = 1 << (venue.ring_slots.bit_length() - 1)
             words = f"must be a power of two ({lower} or {lower * 2}), was {venue.ring_slots}"

@@ -185,7 +185,9 @@ class _Reader:
 
     def _entries(self, kind: Any, raw: Any, path: KeyPath) -> Any:
         if not isinstance(raw, list):
-            self.problem(path, f"must be an array of tables ([[{_dotted(path)}]]), was {_shown(raw)}")
+            tables = isinstance(kind, type) and issubclass(kind, Struct)
+            wanted = f"an array of tables ([[{_dotted(path)}]])" if tables else f"an array, each {describe(kind)}"
+            self.problem(path, f"must be {wanted}, was {_shown(raw)}")
             return None
         return tuple(self.value(kind, entry, (*path, number)) for number, entry in enumerate(raw))
 
@@ -234,10 +236,13 @@ def _base(kind: Any) -> Any:
 
 def describe(kind: Any) -> str:
     """What a key's type allows, in words: the range or the list of choices."""
+    if get_origin(_base(kind)) is tuple:
+        inner = get_args(_base(kind))[0]
+        return "tables" if isinstance(inner, type) else f"an array, each {describe(inner)}"
     metas: list[Meta] = [entry for entry in getattr(kind, "__metadata__", ()) if isinstance(entry, Meta)]
     base = _base(kind)
-    if hasattr(base, "__args__") and get_origin(base) is not tuple and get_origin(base) is not dict:
-        return "one of " + ", ".join(get_args(base))
+    if hasattr(base, "__args__") and get_origin(base) is not dict:
+        return "one of " + ", ".join(choice or '""' for choice in get_args(base))
     low = next((m.ge if m.ge is not None else m.gt for m in metas if m.ge is not None or m.gt is not None), None)
     high = next((m.le if m.le is not None else m.lt for m in metas if m.le is not None or m.lt is not None), None)
     open_low = any(m.gt is not None for m in metas)

@@ -1,6 +1,7 @@
 """Every key of the configuration: type, unit, range, default and the reason for the default.
 
-Structs are frozen; ``load.py`` fills them from TOML. A key's unit is its suffix. Names that have a
+Structs are frozen; ``load.py`` fills them from TOML. A key's unit is its suffix. Those of
+``[[sessions]]`` have a file of their own, ``sessions.py``. Names that have a
 table elsewhere are not repeated here: risk limits (``risk.limits.LIMITS``) and the parameters of
 quoting and hedging (``strategies``) are tables of name and number, checked against their own
 table by whoever loads the file for use (``axiom run``, ``axiom config check``).
@@ -10,136 +11,123 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
-CompId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
-Port = Annotated[int, Meta(ge=0, le=65535)]
-Core = Annotated[int, Meta(ge=-1, le=1023)]
-ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$")]
-Market = Annotated[str, Meta(pattern=r"^(generated|replay:.+)$")]
-MarketData = Annotated[str, Meta(pattern=r"^(fix|ring|ring:.+)$")]
+from config.keys import ClockTime, CompId, Core, Market, Name, about
+from config.sessions import SessionConfig
 
-
-def _about(text: str, **bounds: Any) -> Meta:
-    """Range and documentation of one key; the text is what ``axiom config explain`` prints."""
-    return Meta(description=text, **bounds)
+__all__ = [
+    "AxiomConfig",
+    "DropCopyConfig",
+    "EngineConfig",
+    "FlowConfig",
+    "HedgingConfig",
+    "QuotingConfig",
+    "RiskConfig",
+    "SessionConfig",
+    "SimulatorConfig",
+    "TheoConfig",
+    "VenueClientConfig",
+    "VenueConfig",
+]
 
 
 class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The daemon itself."""
 
-    state_dir: Annotated[str, _about("Journal, stores, snapshots, control socket; one daemon per directory.")] = (
+    state_dir: Annotated[str, about("Journal, stores, snapshots, control socket; one daemon per directory.")] = (
         ".axiom/run"
     )
     runtime_dir: Annotated[
-        str, _about("Shared-memory rings. auto: $XDG_RUNTIME_DIR, else /dev/shm; keyed by state_dir so demos coexist.")
+        str, about("Shared-memory rings. auto: $XDG_RUNTIME_DIR, else /dev/shm; keyed by state_dir so demos coexist.")
     ] = "auto"
     loop_mode: Annotated[
         Literal["auto", "spin", "poll", "park"],
-        _about("How the step is driven. auto spins only where three cores may be used: a spinner starves the rest."),
+        about("How the step is driven. auto spins only where three cores may be used: a spinner starves the rest."),
     ] = "auto"
     max_instruments: Annotated[
-        int, _about("Capacity of every per-instrument table. 4096 holds any single chain of today.", ge=2, le=65_536)
+        int, about("Capacity of every per-instrument table. 4096 holds any single chain of today.", ge=2, le=65_536)
     ] = 4096
     max_orders: Annotated[
-        int, _about("Order slots; two per quoted series and as many in flight again.", ge=16, le=65_535)
+        int, about("Order slots; two per quoted series and as many in flight again.", ge=16, le=65_535)
     ] = 16_384
     journal_segment_mib: Annotated[
         int,
-        _about(
+        about(
             "Size of one journal file, pre-touched. 64 MiB is half a million frames; one step may need 4.",
             ge=8,
             le=4096,
         ),
     ] = 64
     journal_fsync_interval_ms: Annotated[
-        int, _about("Group fdatasync period, off the path. 0: the page cache only.", ge=0, le=10_000)
+        int, about("Group fdatasync period, off the path. 0: the page cache only.", ge=0, le=10_000)
     ] = 100
+    store_sync_window_ms: Annotated[
+        int,
+        about(
+            "Group fdatasync of the FIX message stores: what a power cut may take. 0: the page cache only.",
+            ge=0,
+            le=60_000,
+        ),
+    ] = 50
+    store_keep_days: Annotated[
+        int, about("Days for which sent messages are kept after their numbers were reset.", ge=0, le=3650)
+    ] = 7
     journal_min_free_mib: Annotated[
-        int, _about("Trading stops while the disk still has this much: room to stop in order.", ge=1, le=1_048_576)
+        int, about("Trading stops while the disk still has this much: room to stop in order.", ge=1, le=1_048_576)
     ] = 256
     snapshot_interval_s: Annotated[
         float,
-        _about("How often state is snapshot, so that a restart replays little.", ge=1, le=86_400),
+        about("How often state is snapshot, so that a restart replays little.", ge=1, le=86_400),
     ] = 300.0
     timer_interval_ms: Annotated[
-        int, _about("TIMER frames into the step: ages, rates and retries are judged at this grain.", ge=1, le=1000)
+        int, about("TIMER frames into the step: ages, rates and retries are judged at this grain.", ge=1, le=1000)
     ] = 10
-    drain_timeout_s: Annotated[float, _about("Longest wait for cancel acknowledgements on stop.", ge=0.1, le=600)] = 5.0
+    drain_timeout_s: Annotated[float, about("Longest wait for cancel acknowledgements on stop.", ge=0.1, le=600)] = 5.0
     reconcile_timeout_s: Annotated[
-        float, _about("Longest wait for a venue's mass status before it is asked again.", ge=0.1, le=600)
+        float, about("Longest wait for a venue's mass status before it is asked again.", ge=0.1, le=600)
     ] = 10.0
     max_clock_jump_ms: Annotated[
-        int, _about("A wall clock that steps further than this against the monotonic one halts quoting.", ge=1)
+        int, about("A wall clock that steps further than this against the monotonic one halts quoting.", ge=1)
     ] = 500
-    pin_step_core: Annotated[Core, _about("CPU of the step thread in spin mode. -1: not pinned.")] = -1
-    pin_greeks_core: Annotated[Core, _about("CPU of the Greeks thread. -1: not pinned.")] = -1
+    pin_step_core: Annotated[Core, about("CPU of the step thread in spin mode. -1: not pinned.")] = -1
+    pin_greeks_core: Annotated[Core, about("CPU of the Greeks thread. -1: not pinned.")] = -1
     auto_arm: Annotated[
-        bool, _about("Arm when every session has reconciled. false: wait for an operator, as a live desk should.")
+        bool, about("Arm when every session has reconciled. false: wait for an operator, as a live desk should.")
     ] = True
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("Least severe event that is logged.")] = (
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], about("Least severe event that is logged.")] = (
         "info"
     )
-
-
-class SessionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One FIX session that the daemon initiates."""
-
-    name: Annotated[Name, _about("Unique; the scope of halt and resume, and the store's directory.")]
-    venue: Annotated[Name, _about("Venue it leads to; must be a [[simulator.venues]] name when simulated.")]
-    sender_comp_id: Annotated[CompId, _about("SenderCompID(49) of our messages.")]
-    target_comp_id: Annotated[CompId, _about("TargetCompID(56) of our messages.")]
-    port: Annotated[int, _about("TCP port of the venue's acceptor.", ge=1, le=65_535)]
-    host: Annotated[str, _about("Host name or address of the venue's acceptor.", min_length=1)] = "127.0.0.1"
-    role: Annotated[
-        Literal["options", "underlying"], _about("What is traded there: options are quoted, underlyings hedge.")
-    ] = "options"
-    begin_string: Annotated[Literal["FIX.4.4"], _about("FIX version.")] = "FIX.4.4"
-    heartbeat_interval_s: Annotated[
-        int, _about("HeartBtInt(108). Short enough to see a dead venue before quotes are old.", ge=1, le=3600)
-    ] = 5
-    market_data: Annotated[
-        MarketData, _about("fix, ring (the venue's own ring file) or ring:PATH (relative to runtime_dir).")
-    ] = "ring"
-    on_restart: Annotated[
-        Literal["cancel", "adopt"], _about("Open orders found on start. cancel: they were priced by a dead process.")
-    ] = "cancel"
-    reset_on_logon: Annotated[
-        bool, _about("ResetSeqNumFlag(141)=Y. Off: a reset loses what the venue still had to tell.")
-    ] = False
-    reconnect_min_ms: Annotated[int, _about("First back-off after a lost connection.", ge=10, le=60_000)] = 100
-    reconnect_max_ms: Annotated[int, _about("Longest back-off.", ge=10, le=600_000)] = 5000
 
 
 class QuotingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Two-sided quotes by the Gueant-Lehalle-Fernandez-Tapia closed form."""
 
-    enabled: Annotated[bool, _about("false: sessions, theo and hedging run, nothing is quoted.")] = True
+    enabled: Annotated[bool, about("false: sessions, theo and hedging run, nothing is quoted.")] = True
     min_replace_interval_ms: Annotated[
-        int, _about("A side of a series is not replaced more often, save to get out of the way.", ge=0, le=60_000)
+        int, about("A side of a series is not replaced more often, save to get out of the way.", ge=0, le=60_000)
     ] = 50
-    params: Annotated[dict[str, float], _about("NAME = value over the defaults of strategies.quoting.QUOTING.")] = {}
+    params: Annotated[dict[str, float], about("NAME = value over the defaults of strategies.quoting.QUOTING.")] = {}
 
 
 class HedgingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Delta hedging with the underlying by a no-trade band."""
 
-    enabled: Annotated[bool, _about("false: portfolio delta is shown but not traded.")] = True
+    enabled: Annotated[bool, about("false: portfolio delta is shown but not traded.")] = True
     min_interval_ms: Annotated[
-        int, _about("Least time between two hedge orders: the first one's fill must count.", ge=0, le=60_000)
+        int, about("Least time between two hedge orders: the first one's fill must count.", ge=0, le=60_000)
     ] = 100
-    params: Annotated[dict[str, float], _about("NAME = value over the defaults of strategies.hedging.HEDGING.")] = {}
+    params: Annotated[dict[str, float], about("NAME = value over the defaults of strategies.hedging.HEDGING.")] = {}
 
 
 class RiskConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits by name over the defaults of ``risk.limits.LIMITS``."""
 
     limits: Annotated[
-        dict[str, float], _about("NAME = value; see `axiom limits show` for names, units and ranges.")
+        dict[str, float], about("NAME = value; see `axiom limits show` for names, units and ranges.")
     ] = {}
 
 
@@ -147,96 +135,107 @@ class TheoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Theoretical values: how often they are fitted and refreshed."""
 
     rate: Annotated[
-        float, _about("Continuous interest rate per year, where parity cannot tell the discount.", ge=-0.1, le=0.5)
+        float, about("Continuous interest rate per year, where parity cannot tell the discount.", ge=-0.1, le=0.5)
     ] = 0.0025
     refresh_spot_bp: Annotated[
-        float, _about("Refresh at once when the underlying moved this far; between, delta and gamma.", gt=0, le=1000)
+        float, about("Refresh at once when the underlying moved this far; between, delta and gamma.", gt=0, le=1000)
     ] = 2.0
     refresh_interval_ms: Annotated[
-        int, _about("Refresh at least this often. Every refresh is journaled: 128 bytes a series.", ge=1, le=60_000)
+        int, about("Refresh at least this often. Every refresh is journaled: 128 bytes a series.", ge=1, le=60_000)
     ] = 500
     calibrate_interval_ms: Annotated[
-        int, _about("Forwards and smiles are fitted again at this interval.", ge=10, le=600_000)
+        int, about("Forwards and smiles are fitted again at this interval.", ge=10, le=600_000)
     ] = 1000
 
 
 class VenueClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A counterparty that a simulated venue lets in."""
 
-    comp_id: Annotated[CompId, _about("Its SenderCompID(49); any other is dropped.")]
+    comp_id: Annotated[CompId, about("Its SenderCompID(49); any other is dropped.")]
     cancel_on_disconnect: Annotated[
-        bool, _about("Cancel its orders when the connection is lost, as options venues offer.")
+        bool, about("Cancel its orders when the connection is lost, as options venues offer.")
     ] = True
     self_trade_prevention: Annotated[
         Literal["cancel_resting", "cancel_incoming", "decrement_both"],
-        _about("What happens when two of its orders meet."),
+        about("What happens when two of its orders meet."),
     ] = "cancel_incoming"
+
+
+class DropCopyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A session on which a simulated venue repeats execution reports of its clients."""
+
+    comp_id: Annotated[CompId, about("CompID of who listens; must differ from every client's.")]
+    clients: Annotated[tuple[CompId, ...], about("CompIDs of the clients that are copied. Empty: all of them.")] = ()
+    reports: Annotated[
+        Literal["all", "trades"], about("Every execution report, or only trades, busts and corrections.")
+    ] = "all"
 
 
 class VenueConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A simulated venue: FIX acceptor, matching engine, market data ring, trade log."""
 
-    name: Annotated[Name, _about("Unique; also names its ring file and its directory.")]
-    kind: Annotated[Literal["options", "equity"], _about("What it lists: the chain, or its underlying.")]
-    comp_id: Annotated[CompId, _about("Its own CompID.")]
-    port: Annotated[int, _about("TCP port of its FIX acceptor.", ge=1, le=65_535)]
-    clients: Annotated[tuple[VenueClientConfig, ...], _about("Who may log on.")]
-    host: Annotated[str, _about("Address it listens on.", min_length=1)] = "127.0.0.1"
-    ring: Annotated[str, _about("Market data ring; relative to runtime_dir. Empty: NAME.ring.")] = ""
+    name: Annotated[Name, about("Unique; also names its ring file and its directory.")]
+    kind: Annotated[Literal["options", "equity"], about("What it lists: the chain, or its underlying.")]
+    comp_id: Annotated[CompId, about("Its own CompID.")]
+    port: Annotated[int, about("TCP port of its FIX acceptor.", ge=1, le=65_535)]
+    clients: Annotated[tuple[VenueClientConfig, ...], about("Who may log on.")]
+    drop_copies: Annotated[tuple[DropCopyConfig, ...], about("Who is told what the clients traded.")] = ()
+    host: Annotated[str, about("Address it listens on.", min_length=1)] = "127.0.0.1"
+    ring: Annotated[str, about("Market data ring; relative to runtime_dir. Empty: NAME.ring.")] = ""
     ring_slots: Annotated[
-        int, _about("Slots of the ring, a power of two. 16384 is seconds of a busy chain.", ge=256, le=1 << 22)
+        int, about("Slots of the ring, a power of two. 16384 is seconds of a busy chain.", ge=256, le=1 << 22)
     ] = 1 << 14
     fee_per_unit_usd: Annotated[
-        float, _about("Charged per contract or share on each of our fills; negative is a rebate.", ge=-10, le=10)
+        float, about("Charged per contract or share on each of our fills; negative is a rebate.", ge=-10, le=10)
     ] = 0.0
-    order_delay_us: Annotated[int, _about("From the socket to the matching engine.", ge=0, le=1_000_000)] = 50
-    report_delay_us: Annotated[int, _about("From the matching engine to the socket.", ge=0, le=1_000_000)] = 50
+    order_delay_us: Annotated[int, about("From the socket to the matching engine.", ge=0, le=1_000_000)] = 50
+    report_delay_us: Annotated[int, about("From the matching engine to the socket.", ge=0, le=1_000_000)] = 50
     delay_jitter_us: Annotated[
-        int, _about("Seeded, uniform, added to both delays; order of messages is kept.", ge=0, le=1_000_000)
+        int, about("Seeded, uniform, added to both delays; order of messages is kept.", ge=0, le=1_000_000)
     ] = 20
 
 
 class FlowConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Order flow of the simulated market. Keys of the generated market are unused by a replay."""
 
-    underlying: Annotated[Name, _about("Ticker of the generated underlying.")] = "AXM"
-    spot: Annotated[float, _about("Opening price of the generated underlying.", gt=1, le=100_000)] = 100.0
-    volatility: Annotated[float, _about("Level of the generated volatility, per sqrt(year).", gt=0, le=3)] = 0.25
-    expiries: Annotated[int, _about("Number of generated expiries.", ge=1, le=24)] = 6
-    strikes: Annotated[int, _about("Strikes per generated expiry, odd so that one is at the money.", ge=3, le=401)] = 21
-    makers: Annotated[int, _about("Competing makers around the moving fair value.", ge=1, le=8)] = 3
+    underlying: Annotated[Name, about("Ticker of the generated underlying.")] = "AXM"
+    spot: Annotated[float, about("Opening price of the generated underlying.", gt=1, le=100_000)] = 100.0
+    volatility: Annotated[float, about("Level of the generated volatility, per sqrt(year).", gt=0, le=3)] = 0.25
+    expiries: Annotated[int, about("Number of generated expiries.", ge=1, le=24)] = 6
+    strikes: Annotated[int, about("Strikes per generated expiry, odd so that one is at the money.", ge=3, le=401)] = 21
+    makers: Annotated[int, about("Competing makers around the moving fair value.", ge=1, le=8)] = 3
     taker_rate_per_s: Annotated[
-        float, _about("Base rate of the Hawkes takers, all series together, per second of wall time.", ge=0, le=1e4)
+        float, about("Base rate of the Hawkes takers, all series together, per second of wall time.", ge=0, le=1e4)
     ] = 4.0
     taker_branching: Annotated[
-        float, _about("Expected children per taker; at 1 the process explodes.", ge=0, le=0.95)
+        float, about("Expected children per taker; at 1 the process explodes.", ge=0, le=0.95)
     ] = 0.5
-    taker_max_qty: Annotated[int, _about("Largest taker order, contracts.", ge=1, le=10_000)] = 10
+    taker_max_qty: Annotated[int, about("Largest taker order, contracts.", ge=1, le=10_000)] = 10
     equity_taker_rate_per_s: Annotated[
-        float, _about("Base rate of takers in the underlying, per second of wall time.", ge=0, le=1e4)
+        float, about("Base rate of takers in the underlying, per second of wall time.", ge=0, le=1e4)
     ] = 1.0
 
 
 class SimulatorConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The exchange simulator: one market, one or more venues."""
 
-    seed: Annotated[int, _about("Of every random number of the flow: same seed, same market.", ge=0, le=2**63 - 1)] = 7
-    speed: Annotated[float, _about("Seconds of market time per second of wall time.", gt=0, le=3600)] = 1.0
-    market: Annotated[Market, _about("generated, or replay:PATH of a zip of quote bars.")] = "generated"
+    seed: Annotated[int, about("Of every random number of the flow: same seed, same market.", ge=0, le=2**63 - 1)] = 7
+    speed: Annotated[float, about("Seconds of market time per second of wall time.", gt=0, le=3600)] = 1.0
+    market: Annotated[Market, about("generated, or replay:PATH of a zip of quote bars.")] = "generated"
     start_time: Annotated[
-        ClockTime, _about("New York time at which the market begins; the opening minutes have few quotes.")
+        ClockTime, about("New York time at which the market begins; the opening minutes have few quotes.")
     ] = "09:45"
-    state_dir: Annotated[str, _about("Trade logs and message stores of the venues.")] = ".axiom/sim"
-    step_interval_ms: Annotated[int, _about("Wall time between two steps of the flow.", ge=1, le=1000)] = 10
+    state_dir: Annotated[str, about("Trade logs and message stores of the venues.")] = ".axiom/sim"
+    step_interval_ms: Annotated[int, about("Wall time between two steps of the flow.", ge=1, le=1000)] = 10
     flow: FlowConfig = FlowConfig()
-    venues: Annotated[tuple[VenueConfig, ...], _about("The venues of this market.")] = ()
+    venues: Annotated[tuple[VenueConfig, ...], about("The venues of this market.")] = ()
 
 
 class AxiomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole profile: the daemon and, where simulated, its market."""
 
     engine: EngineConfig = EngineConfig()
-    sessions: Annotated[tuple[SessionConfig, ...], _about("FIX sessions; session number = place in the file.")] = ()
+    sessions: Annotated[tuple[SessionConfig, ...], about("FIX sessions; session number = place in the file.")] = ()
     quoting: QuotingConfig = QuotingConfig()
     hedging: HedgingConfig = HedgingConfig()
     risk: RiskConfig = RiskConfig()
@@ -252,6 +251,11 @@ class AxiomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def simulator_dir(self) -> Path:
         """The simulator's state directory, absolute; a venue's own is ``simulator_dir / name``."""
         return Path(self.simulator.state_dir).expanduser().absolute()
+
+    @property
+    def trading(self) -> dict[int, SessionConfig]:
+        """Sessions that trade, by session number."""
+        return {number: entry for number, entry in enumerate(self.sessions) if entry.role != "drop_copy"}
 
     @property
     def control_socket(self) -> Path:
@@ -272,8 +276,8 @@ class AxiomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return self.runtime_dir / (found or f"{venue}.ring")
 
     def market_data_path(self, session: SessionConfig) -> Path | None:
-        """Ring that ``session`` reads its market data from; None where it subscribes by FIX."""
-        if session.market_data == "fix":
+        """Ring that ``session`` reads its market data from; None where it subscribes by FIX, or trades nothing."""
+        if session.market_data in ("fix", "none") or session.role == "drop_copy":
             return None
         _, _, path = session.market_data.partition(":")
         return self.runtime_dir / path if path else self.ring_path(session.venue)

@@ -22,11 +22,13 @@ import structlog
 import uvloop
 
 from config.schema import AxiomConfig
+from config.sessions import SessionConfig
 from engine import snapshot
 from engine.alerts import Alerts
 from engine.control import Audit, ControlServer
+from engine.copygateway import CopyGateway
 from engine.directory import InstrumentDirectory
-from engine.errors import ControlError, EngineError
+from engine.errors import ControlError, EngineError, SessionConfigError
 from engine.events import EventCode
 from engine.feeds import RingFeed
 from engine.gateway import Gateway
@@ -36,6 +38,7 @@ from engine.latency import Latencies
 from engine.logs import configure_logging
 from engine.loop import DRAIN_FRAMES, StepLoop, new_frame, partition
 from engine.securities import Listing, Page
+from engine.sessions import AnyStore, open_store
 from engine.startup import StateLock, open_run, tightened_limits
 from engine.state import W_OPEN, Engine
 from engine.status import StatusBuilder
@@ -45,7 +48,7 @@ from engine.verbs import CHANGING, Verbs
 from engine.warmup import EXPECTED_COMPILATIONS, warm_kernels_aside
 from fix.codec import SymbolTable
 from fix.errors import FixError
-from fix.store import MessageStore
+from fix.store import GroupSync, MessageStore
 from market.clock import ClockWatch
 from market.enums import ControlVerb, FrameKind, ScopeKind, SecurityKind, SessionState
 from market.errors import MarketError
@@ -74,7 +77,9 @@ class Daemon:
         self.journal: Journal | None = None
         self.directory: InstrumentDirectory | None = None
         self.greeks: GreeksThread | None = None
-        self.gateways: list[Gateway] = []
+        self.gateways: list[Gateway] = []  # sessions that trade; numbers of drop copies are left out
+        self.drop_copies: list[CopyGateway] = []
+        self.store_sync: GroupSync | None = None
         self.latencies = Latencies(config.engine.max_orders)
         self.alerts = Alerts(self.scope_name)
         self.first_seq = 0
@@ -102,12 +107,18 @@ class Daemon:
     def scope_name(self, scope: int, target: int) -> str:
         """Name of what an event is about."""
         if scope == ScopeKind.SESSION:
-            return self.gateways[target].config.name if target < len(self.gateways) else f"session {target}"
+            sessions = self.config.sessions
+            return sessions[target].name if target < len(sessions) else f"session {target}"
         if scope == ScopeKind.FIRM or self.engine is None:
             return "firm"
         if target >= len(self.engine.instruments):
             return f"instrument {target}"
         return bytes(self.engine.instruments[target]["symbol"]).decode("ascii")
+
+    @property
+    def sessions(self) -> list[Gateway | CopyGateway]:
+        """Every session: those that trade first."""
+        return [*self.gateways, *self.drop_copies]
 
     def require_engine(self) -> Engine:
         """The state, or a ControlError while there is none."""
@@ -254,6 +265,9 @@ class Daemon:
             gateway.subscribe([item.symbol for item in self._listed[gateway.index] if item.symbol in known])
         if self.directory.count != before or self.greeks is None:
             self._start_greeks()
+        for copy in self.drop_copies:
+            if gateway in copy.covered:
+                copy.start()
 
     def _start_greeks(self) -> None:
         """(Re)build the pricer for the first underlying that has options."""
@@ -368,17 +382,16 @@ class Daemon:
         frame = new_frame(RUN_START)
         frame["kind"], frame["run"], frame["config_digest"] = FrameKind.RUN_START, run.number, self.config.digest()
         self.loop.post_frame(frame)
+        self._start_store_sync()
         for index, session in enumerate(self.config.sessions):
-            store = MessageStore(self.config.state_dir / "fix" / session.name)
-            if store.torn_bytes:
-                self.alerts.say(
-                    "warning",
-                    f"{session.name}: cut {store.torn_bytes} bytes of a message that a crash left half written",
-                )
+            if session.role == "drop_copy":
+                continue
+            store = self._open_store(session)
             self.gateways.append(Gateway(index, session, store, symbols, self.loop, self.latencies, self))
             path = self.config.market_data_path(session)
             if path is not None:
                 self.feeds.append(RingFeed(index, path, self.loop, self.alerts.say))
+        self._open_drop_copies(symbols)
         gc.collect()
         gc.freeze()
         self.loop.start(asyncio.get_running_loop())
@@ -387,6 +400,47 @@ class Daemon:
             gateway.tell_step(SessionState.DOWN)
             gateway.initiator.start()
         return True
+
+    def _open_store(self, session: SessionConfig) -> AnyStore:
+        """Message store of a session; what a crash left half written is cut, and said."""
+        name = session.name
+        store = open_store(session, self.config.state_dir / "fix" / name, self.config.engine.store_keep_days)
+        if not isinstance(store, MessageStore):
+            return store  # of the other engine, which keeps its own files
+        if store.torn_bytes:
+            text = f"{name}: cut {store.torn_bytes} bytes of a message that a crash left half written"
+            self.alerts.say("warning", text)
+        for damage in store.damage:
+            self.alerts.say("error", f"{name}: {damage.text}")
+        if self.store_sync is not None:
+            self.store_sync.add(store)
+        return store
+
+    def _start_store_sync(self) -> None:
+        """Group commit of all message stores, in a thread of its own."""
+        window_ms = self.config.engine.store_sync_window_ms
+        if not window_ms:
+            return
+        loop = asyncio.get_running_loop()
+
+        def failed(_store: object, error: Exception) -> None:
+            loop.call_soon_threadsafe(self.on_fatal, f"a message store cannot be forced to the disk: {error}")
+
+        self.store_sync = GroupSync(window_ms / 1000, failed)
+        self.store_sync.start()
+
+    def _open_drop_copies(self, symbols: SymbolTable) -> None:
+        """Sessions that repeat what the venue's other sessions of ours trade."""
+        assert self.loop is not None
+        for index, session in enumerate(self.config.sessions):
+            if session.role != "drop_copy":
+                continue
+            covered = [gateway for gateway in self.gateways if gateway.config.venue == session.venue]
+            store, directory = self._open_store(session), self.config.state_dir / "dropcopy"
+            copy = CopyGateway(index, session, store, symbols, self.loop, self, covered, directory)
+            if copy.ledger.torn_bytes:
+                self.alerts.say("warning", f"{session.name}: cut {copy.ledger.torn_bytes} bytes of a torn ledger entry")
+            self.drop_copies.append(copy)
 
     async def _compile(self) -> None:
         """Load or compile kernels in a thread, so that status answers meanwhile."""
@@ -427,7 +481,8 @@ class Daemon:
             self.alerts.say(
                 "warning", f"{self.open_orders()} orders still open: left to the venues' cancel-on-disconnect"
             )
-        await asyncio.gather(*(gateway.stop() for gateway in self.gateways))
+        await asyncio.gather(*(copy.settle() for copy in self.drop_copies))
+        await asyncio.gather(*(gateway.stop() for gateway in self.sessions))
 
     async def _close(self) -> None:
         """Seal what is open; safe after a start that failed half-way."""
@@ -450,7 +505,9 @@ class Daemon:
             self.journal.close()
             self.loop.inbox.close()
             self.loop.outbox.close()
-        for gateway in self.gateways:
+        if self.store_sync is not None:
+            self.store_sync.stop()
+        for gateway in self.sessions:
             gateway.close()
 
 
@@ -475,7 +532,7 @@ def run_daemon(config: AxiomConfig, clock_watch: ClockWatch | None = None) -> in
         if daemon.abandoned_compiler:
             os._exit(code)  # the interpreter's own end would pull LLVM from under the compiler's feet
         return code
-    except (RiskError, StrategyError) as e:
+    except (RiskError, StrategyError, SessionConfigError) as e:
         log.error("configuration", text=str(e))
         return EXIT_CONFIG
     except (EngineError, FixError, MarketError) as e:

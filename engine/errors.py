@@ -5,6 +5,7 @@ EngineError
 ├── JournalError          a journal is damaged before its end, or of another version
 │   └── JournalFullError  the disk has no room for the next segment
 ├── SnapshotError         a snapshot does not fit this build or is damaged
+├── SessionConfigError    a session's settings cannot be used: secret, file, or values that do not go together
 ├── ReplayMismatchError   a replay produced other output than the journal holds
 └── ControlError          a control request is malformed or refused
 """
@@ -28,6 +29,10 @@ class JournalFullError(JournalError):
 
 class SnapshotError(EngineError):
     """A snapshot cannot be restored."""
+
+
+class SessionConfigError(EngineError):
+    """A session's configuration cannot be used; names the session and the key."""
 
 
 class ReplayMismatchError(EngineError):

@@ -9,35 +9,49 @@ that: the step is told that the session is down (no new orders, open ones UNKNOW
 when the messages are there, whereupon it asks the venue for all our orders.
 """
 
-from typing import Any, Protocol
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from config.schema import SessionConfig
+from config.sessions import SessionConfig
+from engine.heldback import refusals
 from engine.latency import Latencies, Stage, record_answers, record_orders
 from engine.loop import StepLoop, new_frame
 from engine.securities import Page, read_page
+from engine.sessionnews import news
+from engine.sessions import AnyStore, build_session, open_session
 from fix.codec import SymbolTable
-from fix.endpoints import CodecHotPath, FixSession, Initiator, Reconnect
-from fix.errors import FixError, HotPathError, SessionNotLoggedOnError, StoreError
-from fix.messages import Message, parse
+from fix.endpoints import FixSession, QueueDropped
+from fix.errors import (
+    BackpressureError,
+    FixError,
+    HotPathError,
+    SessionNotLoggedOnError,
+    StoreError,
+    ThrottledError,
+    WorkerFailedError,
+)
+from fix.messages import Message, parse, utc_timestamp
 from fix.session import (
     GapDetected,
     GapFilled,
-    Garbled,
+    NumbersSkipped,
     PeerReject,
     Resent,
-    Role,
     SequencesReset,
     SessionEvent,
-    SessionSettings,
     State,
 )
-from fix.store import MessageStore
 from market.enums import FrameKind, OrderAction, ScopeKind, SessionState
-from market.records import EXECUTION, SESSION, TIMER, as_layout
+from market.ids import MAX_SLOTS, make_cl_ord_id, to_wire
+from market.records import EXECUTION, ORDER, SESSION, TIMER, as_layout
 from market.rings import FRAME_WORDS
+
+if TYPE_CHECKING:
+    from engine.copygateway import CopyGateway
 
 _SECURITY_LIST = "y"
 _BUSINESS_REJECT = "j"
@@ -50,6 +64,7 @@ _MASS = (int(OrderAction.MASS_CANCEL), int(OrderAction.MASS_STATUS))
 
 #: A move of the spot requotes a thousand series at once: the first of them leave while the last are encoded.
 _SEND_ROWS = 256
+_RETRY_S = 0.05  # a mass request that a slow peer kept back is tried again after this
 
 
 class GatewayOwner(Protocol):
@@ -81,7 +96,7 @@ class Gateway:
         self,
         index: int,
         config: SessionConfig,
-        store: MessageStore,
+        store: AnyStore,
         symbols: SymbolTable,
         loop: StepLoop,
         latencies: Latencies,
@@ -92,8 +107,10 @@ class Gateway:
         self.detail = "not connected"
         self.messages_in = 0
         self.messages_out = 0
+        self.held_back = 0  # requests that a throttle or a slow peer kept here
         self.reconnects = -1
         self.listed = False
+        self.copies: list[CopyGateway] = []  # drop copies that must repeat what comes in here
         self.last_in_ns = 0  # step time of the last message of the application
         self._live = False  # since this logon the step was told that the session is up
         self._subscribed = False
@@ -106,23 +123,8 @@ class Gateway:
         self._latencies = latencies
         self._owner = owner
         self._store = store
-        settings = SessionSettings(
-            begin_string=config.begin_string,
-            sender_comp_id=config.sender_comp_id,
-            target_comp_id=config.target_comp_id,
-            role=Role.INITIATOR,
-            heartbeat_interval_s=config.heartbeat_interval_s,
-            reset_on_logon=config.reset_on_logon,
-            recover_by_reset=True,
-        )
-        hot = CodecHotPath.for_session(settings, symbols, index)
-        self.session = FixSession(settings, store, self, hot, index)
-        self.initiator = Initiator(
-            self.session,
-            config.host,
-            config.port,
-            Reconnect(first_s=config.reconnect_min_ms / 1000, max_s=config.reconnect_max_ms / 1000),
-        )
+        self._last_mass_id = 0
+        self.session, self.initiator = open_session(build_session(config), store, self, symbols, index)
 
     # -- SessionHandler ------------------------------------------------------------------------
 
@@ -134,6 +136,8 @@ class Gateway:
             self._latencies.histograms[Stage.ACK], self._latencies.sent_ns, as_layout(frames, EXECUTION), count, now
         )
         self._loop.post(frames[:count].view(np.int64).reshape(count, FRAME_WORDS), count)
+        for copy in self.copies:
+            copy.own(self.index, frames, count)
 
     def on_message(self, session: FixSession, msg_type: str, raw: bytes, poss_dup: bool) -> None:
         """Everything that has no frame."""
@@ -165,6 +169,8 @@ class Gateway:
             self.reconnects += 1
             self.listed = self._live = self._subscribed = False
             self._owner.on_link(self, True, reason)
+            if self.reconnects and self.config.on_reconnect == "cancel":
+                self._cancel_all()
             self._ask_list()
         elif state == State.DISCONNECTED:
             self._list_request = ""
@@ -174,21 +180,22 @@ class Gateway:
 
     def on_event(self, session: FixSession, event: SessionEvent) -> None:
         """What the session itself noticed."""
-        name = self.config.name
+        said = news(event)
+        if said is not None:
+            self._owner.on_alert(said[0], f"{self.config.name}: {said[1]}")
         if isinstance(event, GapDetected):
-            self._owner.on_alert("warning", f"{name}: messages {event.begin}..{event.end} are missing: asked again")
             if self._live:
                 self.tell_step(SessionState.DOWN)
         elif isinstance(event, GapFilled):
             self._ask_again()
         elif isinstance(event, Resent):
             self._resent(event)
-        elif isinstance(event, SequencesReset):
-            self._sequences_reset(event)
+        elif isinstance(event, SequencesReset | NumbersSkipped):
+            self._reports_lost()
         elif isinstance(event, PeerReject):
             self._refused(event.ref_msg_type, str(event.ref_seq), event.text)
-        elif isinstance(event, Garbled):
-            self._owner.on_alert("warning", f"{name}: ignored bytes that are no message: {event.reason}")
+        elif isinstance(event, QueueDropped):
+            self._hold_back([int(number) for number in event.cl_ord_ids if isinstance(number, int)], event.reason)
 
     def _ask_list(self) -> None:
         """Ask for everything that the venue lists."""
@@ -197,6 +204,16 @@ class Gateway:
         self._list_asked_ns = self._loop.now_ns()
         self._list_seq = self.session.send("x", [(320, self._list_request), (559, 4)])
         self._owner.on_list_asked(self)
+
+    def _cancel_all(self) -> None:
+        """Mass cancel after a lost line, where the policy wants it; the venue's reports say what it ended.
+
+        Its ClOrdID is of run 0, which no order of ours ever has.
+        """
+        self._last_mass_id = max(self._last_mass_id + 1, int(time.time()))
+        cl_ord_id = to_wire(make_cl_ord_id(0, self._last_mass_id & 0xFFFFFFFF, MAX_SLOTS - 1))
+        self.session.send("q", [(11, cl_ord_id), (530, "7"), (60, utc_timestamp(time.time_ns()))])
+        self._owner.on_alert("warning", f"{self.config.name}: mass cancel after reconnect (on_reconnect = cancel)")
 
     def _resent(self, event: Resent) -> None:
         """The venue has asked for what we sent. Requests are never repeated, but gap-filled: it did not act on them."""
@@ -215,11 +232,10 @@ class Gateway:
             self.tell_step(SessionState.DOWN)
             self.tell_step(SessionState.LOGGED_ON)
 
-    def _sequences_reset(self, event: SequencesReset) -> None:
+    def _reports_lost(self) -> None:
         """Reports that the venue had not delivered are lost: with orders open, so may be fills."""
-        name, who = self.config.name, "the venue" if event.by_peer else "we"
+        name = self.config.name
         open_orders = int(self._loop.engine.risk.sessions[self.index]["open_orders"])
-        self._owner.on_alert("warning", f"{name}: {who} reset the sequence numbers")
         if open_orders:
             text = (
                 f"SEQUENCES_RESET: {name} with {open_orders} orders open: undelivered fills are lost; compare "
@@ -244,7 +260,10 @@ class Gateway:
         self.session.refuse(message.raw, 5, "a required field is missing or unreadable")
 
     def on_failure(self, session: FixSession, error: Exception) -> None:
-        """The session failed in our own code: stop trading, then report."""
+        """The session failed in our own code: stop trading, then report. A failed worker stops its session only."""
+        if isinstance(error, WorkerFailedError):
+            self._owner.halt(ScopeKind.SESSION, self.index, f"WORKER_FAILED: {self.config.name}: {error}")
+            return
         self._owner.on_fatal(f"session {self.config.name} failed: {error!r}")
 
     # -- market data by FIX --------------------------------------------------------------------
@@ -292,6 +311,15 @@ class Gateway:
                 self.session.send_orders(rows, part, first)
             except SessionNotLoggedOnError:
                 return  # the step learns it from the session frame, and asks at the next logon
+            except ThrottledError as e:
+                self._refused_here([rows[k].copy() for k in e.refused], str(e), e.retry_after_s)
+                self.messages_out += e.sent
+                first += part
+                continue
+            except BackpressureError as e:
+                self._refused_here([rows[k].copy() for k in range(first, first + part)], str(e), _RETRY_S)
+                first += part
+                continue
             except HotPathError as e:
                 sent = self.session.next_out - before
                 self._count_sent(rows, first, sent)
@@ -305,6 +333,24 @@ class Gateway:
                 return
             self._count_sent(rows, first, part)
             first += part
+
+    def _refused_here(self, rows: list[Any], reason: str, retry_after_s: float) -> None:
+        """Rows that a limit of ours kept back: refused to the step, save mass requests, which are sent again."""
+        for row in rows:
+            if int(row["action"]) in _MASS:
+                again = np.array([row], ORDER)
+                asyncio.get_running_loop().call_later(retry_after_s, self.send, as_layout(again, ORDER), 1)
+        self._hold_back([int(row["cl_ord_id"]) for row in rows if int(row["action"]) not in _MASS], reason)
+
+    def _hold_back(self, ids: list[int], reason: str) -> None:
+        """Tell the step that requests never left, as a venue would refuse them."""
+        if not ids:
+            return
+        self.held_back += len(ids)
+        self._owner.on_alert("warning", f"{self.config.name}: held back: {reason}")
+        cells = refusals(self._loop.engine, self.index, ids, self._loop.now_ns())
+        if len(cells):
+            self._loop.post(cells, len(cells))
 
     def _count_sent(self, rows: Any, first: int, count: int) -> None:
         """Statistics of rows that left."""
@@ -331,10 +377,6 @@ class Gateway:
     async def stop(self) -> None:
         """Log out and stay away."""
         await self.initiator.stop("shutting down")
-
-    def sync(self) -> None:
-        """Force the message store to the disk; blocking, any thread."""
-        self._store.sync()
 
     def close(self) -> None:
         """Close the store; the session's numbers are gone with it."""

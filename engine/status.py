@@ -31,6 +31,7 @@ from engine.state import (
     Engine,
 )
 from engine.turn import F_BACKLOG, F_BACKLOG_MAX, F_LAPPED
+from fix.endpoints import FixSession
 from market.calendar import NEW_YORK
 from market.enums import OrdStatus, Right, RiskState, ScopeKind, SecurityKind, SessionState, Side
 from market.ids import to_wire
@@ -47,6 +48,17 @@ _STATE_NAMES = {int(state): state.name for state in RiskState}
 
 def _price(ticks: int, scale: int) -> float | None:
     return round(ticks / 10**scale, scale) if ticks > 0 else None
+
+
+def _of_engine(session: Any) -> Document:
+    """What only sessions of our own engine measure."""
+    if not isinstance(session, FixSession):
+        return {"throttle": None, "latency": {}}
+    throttle = session.throttle
+    return {
+        "throttle": throttle.snapshot() if throttle is not None else None,
+        "latency": session.latency.snapshot(),
+    }
 
 
 def _rss_mib() -> float:
@@ -92,6 +104,7 @@ class StatusBuilder:
             "scopes": self._scopes(engine),
             "loop": self._loop(),
             "sessions": self._sessions(engine),
+            "drop_copies": [copy.document() for copy in daemon.drop_copies],
             "underlyings": self._underlyings(engine),
             "chain": self._chain(engine, rows),
             "positions": self._positions(engine),
@@ -118,6 +131,7 @@ class StatusBuilder:
                 "journal_sync_us": daemon.latencies.summary_us(Stage.JOURNAL_SYNC),
             },
             "journal": self._journal(),
+            "stores": self._stores(),
             "theo": self._theo(),
         }
         return document
@@ -194,6 +208,11 @@ class StatusBuilder:
                     "open_orders": int(engine.risk.sessions[gateway.index]["open_orders"]),
                     "reconnects": max(0, gateway.reconnects),
                     "market_data_age_ms": round((now - heard) / 1e6, 1) if heard else None,
+                    "steady": gateway.session.steady,
+                    "backlog_bytes": gateway.session.backlog_bytes,
+                    "held_back": gateway.held_back,
+                    "engine": gateway.config.engine,
+                    **_of_engine(gateway.session),
                 }
             )
         return result
@@ -447,6 +466,19 @@ class StatusBuilder:
             "frames": journal.next_seq - self._daemon.first_seq,
             "mib": round((journal.next_seq - self._daemon.first_seq) / 8192, 1),
             "segments": len(list(journal.directory.glob("journal-*.bin"))),
+        }
+
+    def _stores(self) -> Document:
+        """Group commit of the message stores: what a power cut may take at most."""
+        group = self._daemon.store_sync
+        if group is None:
+            return {}
+        stats = group.stats()
+        return {
+            "window_ms": round(stats.window_s * 1000.0, 1),
+            "exposed_ms": round(stats.exposed_s * 1000.0, 1),
+            "rounds": stats.rounds,
+            "failures": stats.failures,
         }
 
     def _theo(self) -> Document:

@@ -63,7 +63,7 @@ class Upkeep:
                 next_check = now + _CHECK_S
                 for feed in daemon.feeds:
                     feed.check()
-                for gateway in daemon.gateways:
+                for gateway in daemon.sessions:
                     gateway.beat()
                 self._watch()
 
@@ -115,12 +115,12 @@ class Upkeep:
                 self.backlog_seconds = max(self.backlog_seconds, behind)
 
     def _sync(self) -> None:
-        """Group commit of journal and message stores; in a thread."""
+        """Group commit of journal and drop-copy ledgers; in a thread. Message stores have a group of their own."""
         daemon = self._daemon
         assert daemon.journal is not None
         daemon.journal.sync()
-        for gateway in daemon.gateways:
-            gateway.sync()
+        for copy in daemon.drop_copies:
+            copy.sync()
 
     def _check_disk(self) -> None:
         """Stop while there is still room to stop in order: cancels and their answers are written too."""

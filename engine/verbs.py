@@ -8,6 +8,7 @@ import numpy as np
 from engine.control import Actor, Verb
 from engine.errors import ControlError
 from engine.loop import new_frame
+from engine.sessionverbs import CHANGING_SESSIONS, SessionVerbs
 from market.enums import ControlVerb, FrameKind, RiskState, ScopeKind
 from market.records import CONTROL
 from risk.errors import RiskError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from engine.daemon import Daemon
 
 _ANSWER_S = 5.0
-CHANGING = {"limits.set", "halt", "resume", "kill", "rearm", "arm", "stop"}
+CHANGING = {"limits.set", "halt", "resume", "kill", "rearm", "arm", "stop"} | CHANGING_SESSIONS
 
 
 class Verbs:
@@ -40,6 +41,7 @@ class Verbs:
             "rearm": self.rearm,
             "arm": self.arm,
             "stop": self.stop,
+            **SessionVerbs(self._daemon).table(),
         }
 
     def answered(self, request: int, done: bool) -> None:

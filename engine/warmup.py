@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numba.core.event import Listener, install_listener
 
+from engine.dropcopy import pick_executions
 from engine.journal import Journal
 from engine.latency import Latencies, Stage, record_answers, record_orders
 from engine.loop import StepLoop, new_frame, partition, wait_taken
@@ -28,6 +29,7 @@ from gpu.theo import ChainPricer
 from market.crc import count_sound
 from market.enums import FrameKind, OrderAction, Right, SecurityKind, Side
 from market.records import EXECUTION, INSTRUMENT, ORDER, RUN_START, THEO, frames, table
+from market.rings import FRAME_WORDS
 
 Progress = Callable[[str], None]
 
@@ -78,7 +80,10 @@ def _codec_kernels(say: Progress) -> int:
     buffer[: len(data)] = np.frombuffer(data, np.uint8)
     hot.decode(buffer, 0, len(data), 1, 1_700_000_000_000_000_000)
     hot.decode_one(bytes(data))
-    return 3
+    executions = table(EXECUTION, 1)
+    words = np.asarray(executions).view(np.int64).reshape(1, FRAME_WORDS)
+    pick_executions(executions, words, 1, words.copy())
+    return 4
 
 
 def _analytics_kernels(say: Progress) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from engine.cli import config as config_command
-from engine.cli import control, demo, doctor, limits, reference, replay, run, sim, status, warmup
+from engine.cli import control, demo, doctor, limits, reference, replay, run, session, sim, status, warmup
 from engine.cli.exits import CliError, ExitCode, Finished
 from engine.cli.output import emit_json, stderr
 
@@ -23,6 +23,7 @@ app.command("run")(run.run)
 app.command("sim")(sim.sim)
 app.command("status")(status.status)
 app.add_typer(limits.app, name="limits")
+app.add_typer(session.app, name="session")
 app.command("halt")(control.halt)
 app.command("resume")(control.resume)
 app.command("kill")(control.kill)

@@ -11,6 +11,7 @@ import typer
 
 from engine.cli.config import explained
 from engine.cli.exits import CliError, ExitCode
+from engine.cli.fixreference import fix_page
 from engine.cli.output import emit
 from engine.cli.profile import JsonOption
 
@@ -21,7 +22,7 @@ def reference(
     directory: Annotated[Path, typer.Argument(help="Where to write the pages.")] = Path("docs"),
     as_json: JsonOption = False,
 ) -> None:
-    """Write the reference pages (configuration, limits, denials, events)."""
+    """Write the reference pages (configuration, limits, denials, events, FIX)."""
     if not directory.is_dir():
         raise CliError(ExitCode.NOT_FOUND, f"there is no directory {directory}")
     made = pages()
@@ -32,7 +33,11 @@ def reference(
 
 def pages() -> dict[str, str]:
     """Name and text of every generated page."""
-    return {"configuration.md": _MADE + configuration_page(), "risk.md": _MADE + risk_page()}
+    return {
+        "configuration.md": _MADE + configuration_page(),
+        "risk.md": _MADE + risk_page(),
+        "fix-reference.md": _MADE + fix_page(),
+    }
 
 
 def configuration_page() -> str:
@@ -55,7 +60,7 @@ def configuration_page() -> str:
         table, _, key = row["key"].rpartition(".")
         if table != section:
             section = table
-            title = f"[[{table.replace('[]', '')}]]" if table.endswith("[]") else f"[{table}]"
+            title = f"[[{table.replace('[]', '')}]]" if table.endswith("[]") else f"[{table.replace('[]', '')}]"
             lines += ["", f"## `{title}`", "", "| key | allowed | default | meaning |", "|---|---|---|---|"]
         default = "required" if row["default"] is None else f"`{row['default']}`"
         allowed = row["allows"].replace("|", "\\|")

@@ -9,12 +9,14 @@ DASH = "\N{EN DASH}"
 STATE_STYLES = {
     "ACTIVE": "green",
     "READY": "green",
+    "AGREES": "green",
     "running": "green",
     "LOGGED_ON": "yellow",
     "REDUCING": "yellow",
     "draining": "yellow",
     "HALTED": "red",
     "DOWN": "red",
+    "MISMATCH": "bold white on red",
     "KILLED": "bold white on red",
 }
 

@@ -31,7 +31,7 @@ def _pairs(rows: Iterable[tuple[str, str]]) -> Table:
 
 
 def sessions(status: Status) -> Table:
-    """FIX sessions: state, sequence numbers, open orders, age of market data."""
+    """FIX sessions: state, sequence numbers, open orders, age of market data; drop copies: what waits, their lag."""
     table = _grid("left", "left", "right", "right", "right")
     table.add_row(*(f"[dim]{name}[/]" for name in ("session", "state", "in / out", "open", "data age")))
     for row in status.get("sessions") or []:
@@ -43,7 +43,23 @@ def sessions(status: Status) -> Table:
             count(row.get("open_orders")),
             micros(None if age is None else age * 1000),
         )
+    for row in status.get("drop_copies") or []:
+        lag = (row.get("lag_us") or {}).get("p50")
+        table.add_row(
+            escape(str(row.get("name", ""))),
+            styled(_agreement(row)),
+            f"{count(row.get('next_in'))} / {count(row.get('next_out'))}",
+            count(row.get("pending")),
+            micros(lag or None),
+        )
     return table
+
+
+def _agreement(row: Status) -> str:
+    """What a drop copy says of our executions."""
+    if row.get("unresolved"):
+        return "MISMATCH"
+    return "AGREES" if row.get("listening") else "DOWN"
 
 
 def underlyings(status: Status) -> Table:

@@ -11,6 +11,7 @@ import msgspec
 
 from fix.codec import SymbolTable
 from fix.endpoints import CodecHotPath, FixSession, SessionHandler
+from fix.messages import Message
 from fix.session import Role, SessionSettings
 from fix.store import MessageStore
 from market import records
@@ -19,6 +20,9 @@ from simulator.matching import REASON_TEXT
 from simulator.tradelog import PARTICIPANTS_FILE, participant_numbers
 from simulator.venue.publisher import Subscription
 from simulator.venue.settings import FIRST_CLIENT, LAST_CLIENT, ClientSettings, VenueSettings
+
+CANCEL_ON_DISCONNECT_TAG = 35002  #: a user field that several venues have given this meaning
+_WISHES = {"0": False, "1": True, "3": True}  # never; on disconnect; on disconnect and logout (all one to us)
 
 #: Market data is worthless late: a resend request for it is answered by a gap fill.
 STALE_TYPES = ("W", "X", "Y")
@@ -81,6 +85,15 @@ class Client:
         self.hot = hot
         self.subscription = Subscription(books)
         self.was_logged_on = False
+        self.cancels_on_disconnect = settings.cancel_on_disconnect
+
+    def hear_wishes(self, logon: Message) -> str | None:
+        """Take CancelOnDisconnectType(35002) of a Logon, for as long as it lasts; the refusal's text, if any."""
+        wish = logon.text(CANCEL_ON_DISCONNECT_TAG)
+        if wish not in ("", *_WISHES):
+            return f"CancelOnDisconnectType({CANCEL_ON_DISCONNECT_TAG}) must be 0, 1 or 3, was {wish}"
+        self.cancels_on_disconnect = _WISHES.get(wish, self.settings.cancel_on_disconnect)
+        return None
 
 
 def open_client(
@@ -98,5 +111,11 @@ def open_client(
     store = MessageStore(venue.directory / "sessions" / settings.name)
     hot = VenueHotPath(settings.begin_string, venue.comp_id, client.comp_id, symbols, Role.ACCEPTOR, owner)
     hot.link.set_reason_texts(REASON_TEXT)
-    session = FixSession(settings, store, handler, hot=hot, index=owner)
-    return Client(client, owner, session, store, hot, books)
+    made: list[Client] = []  # the session must be there before the client that its Logons are for
+
+    def wishes(logon: Message) -> str | None:
+        return made[0].hear_wishes(logon)
+
+    session = FixSession(settings, store, handler, hot=hot, index=owner, authenticate=wishes)
+    made.append(Client(client, owner, session, store, hot, books))
+    return made[0]

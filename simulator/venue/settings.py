@@ -25,6 +25,14 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_INCOMING
 
 
+class DropCopySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that is told every execution report of some clients; it sends nothing."""
+
+    comp_id: str
+    clients: tuple[str, ...] = ()  # empty: all of the venue's
+    trades_only: bool = False
+
+
 class FeeModel(msgspec.Struct, frozen=True, kw_only=True):
     """Commission of a fill: 1/10000 of the currency per contract or share; negative is a rebate.
 
@@ -55,6 +63,7 @@ class VenueSettings(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path  # trade log and message stores
     ring_path: Path
     clients: tuple[ClientSettings, ...]
+    drop_copies: tuple[DropCopySettings, ...] = ()
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     ring_slots: int = 1 << 14
@@ -92,6 +101,10 @@ def venue_settings(config: AxiomConfig, venue: VenueConfig) -> VenueSettings:
                 self_trade_prevention=SelfTradePrevention[client.self_trade_prevention.upper()],
             )
             for client in venue.clients
+        ),
+        drop_copies=tuple(
+            DropCopySettings(comp_id=copy.comp_id, clients=copy.clients, trades_only=copy.reports == "trades")
+            for copy in venue.drop_copies
         ),
         host=venue.host,
         port=venue.port,

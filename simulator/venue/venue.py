@@ -31,6 +31,7 @@ from simulator.venue.application import Application, mass_cancel_report, unknown
 from simulator.venue.clients import Client, Participants, open_client
 from simulator.venue.core import FrameBuffer, VenueCore
 from simulator.venue.delayline import NEVER_NS, DelayLine, DueTimer
+from simulator.venue.dropcopy import open_copies
 from simulator.venue.kernels import BatchStop, claim_commands, group_by_session, is_cold, route_commands
 from simulator.venue.marketclock import MarketClock
 from simulator.venue.publisher import MarketDataPublisher
@@ -114,6 +115,7 @@ class Venue:
         )
         self.application = Application(self)
         self.clients = self._open_clients()
+        self.copies = open_copies(settings, self.clients, self.symbols, books, self.on_failure)
         self._subscriptions = tuple(client.subscription for client in self.clients)
         self._make_lines()
         self.acceptor: Acceptor | None = None
@@ -158,7 +160,7 @@ class Venue:
         loop = asyncio.get_running_loop()
         self._timer = DueTimer(loop, self.pump)
         self._recover()
-        sessions = [client.session for client in self.clients]
+        sessions = [client.session for client in self.clients] + [copy.session for copy in self.copies]
         self.acceptor = Acceptor(sessions, self.settings.host, self.settings.port, on_drop=self._dropped)
         await self.acceptor.start()
         log.info(
@@ -187,6 +189,8 @@ class Venue:
         is_cold(grouped.rows, 0, self.core.books)
         self.publisher.warm_up(self._quotes_out)
         self.publisher.publish(self.now_ns(), time.time_ns())
+        for copy in self.copies:
+            copy.warm_up(now_ns)
         for client in self.clients[:1]:
             hot = client.hot
             hot.decode(np.zeros(64, np.uint8), 0, 0, 1, now_ns)
@@ -212,10 +216,14 @@ class Venue:
             await self.acceptor.close("venue closes")
         if not self._failed:
             self._flush()
+            for copy in self.copies:
+                copy.flush()
         if self._timer is not None:
             self._timer.close()
         for client in self.clients:
             client.store.close()
+        for copy in self.copies:
+            copy.close()
         self.ring.close()
         self.log.close()
 
@@ -226,6 +234,8 @@ class Venue:
             log.warning("trade log had a torn tail", venue=self.settings.name, cut_bytes=contents.torn_bytes)
         for client in self.clients:
             self._store_unsent(client, contents)
+        for copy in self.copies:
+            copy.owe(contents)
         cancels = restart_cancels(contents, self.core.next_exec_id(), market_ns, wall_ns)
         if not len(cancels):
             return
@@ -234,6 +244,8 @@ class Venue:
         contents = read_log(self.log.path)
         for client in self.clients:
             self._store_unsent(client, contents)
+        for copy in self.copies:
+            copy.owe(contents)
         log.info("open orders of the last run canceled", venue=self.settings.name, orders=len(cancels))
 
     def _store_unsent(self, client: Client, contents: Any) -> None:
@@ -272,7 +284,7 @@ class Venue:
                      client=client.settings.comp_id, reason=reason)  # fmt: skip
         if client.was_logged_on and not logged_on:
             client.subscription.clear()
-            if client.settings.cancel_on_disconnect and not self._failed:
+            if client.cancels_on_disconnect and not self._failed:
                 self.command(client, OrderAction.MASS_CANCEL, request_id=0, instrument=NO_INSTRUMENT)
         client.was_logged_on = logged_on
 
@@ -391,7 +403,9 @@ class Venue:
         core = self.core
         batch = core.settle(reports, self.log.count + 1)
         if batch.logged:
-            self.log.append(core.logged.frames, batch.logged)
+            position = self.log.append(core.logged.frames, batch.logged)
+            for copy in self.copies:
+                copy.take(core.logged, batch.logged, position)  # sent in the loop's next turn
         if batch.outbox:
             self._outbound.push(core.outbox.words, core.outbox_refs, batch.outbox, now_ns)
         self.publisher.publish(market_ns, wall_ns, core.prints, batch.prints, self._subscriptions)
@@ -532,4 +546,6 @@ class Venue:
         log.error("venue stops", venue=self.settings.name, error=str(error), exc_info=None if expected else error)
         for client in self.clients:
             client.session.abort("venue failed")
+        for copy in self.copies:
+            copy.session.abort("venue failed")
         self._on_fatal(error)

@@ -30,12 +30,14 @@ def problems(text: str, **options: object) -> list[str]:
 def test_demo_profile_loads_and_its_ends_meet() -> None:
     profile = load(DEMO, environ={})
     venues = {venue.name: venue for venue in profile.simulator.venues}
-    assert {session.role for session in profile.sessions} == {"options", "underlying"}
+    assert {session.role for session in profile.trading.values()} == {"options", "underlying"}
+    assert {session.venue for session in profile.sessions if session.role == "drop_copy"} == set(venues)
     for session in profile.sessions:
         venue = venues[session.venue]
         assert session.port == venue.port
         assert session.target_comp_id == venue.comp_id
-        assert profile.market_data_path(session) == profile.ring_path(venue.name)
+        trades = session.role != "drop_copy"
+        assert profile.market_data_path(session) == (profile.ring_path(venue.name) if trades else None)
 
 
 def test_empty_text_is_all_defaults() -> None:

@@ -29,6 +29,7 @@ CHECKS = {
     "cash equals the venues'",
     "fills equal the venues'",
     "open orders equal the venues'",
+    "drop copies agree",
     "the venues' trades are sound",
     "no limit was exceeded",
     "the journal replays to the same outputs",

@@ -66,7 +66,7 @@ def count_venues(config: AxiomConfig) -> VenueCount:
     from simulator.tradelog import audit_trades, count_account, participant_numbers, read_log
 
     total = VenueCount()
-    for session in config.sessions:
+    for session in config.trading.values():
         venue = next((entry for entry in config.simulator.venues if entry.name == session.venue), None)
         if venue is None:
             continue
@@ -102,8 +102,22 @@ def _against_venues(config: AxiomConfig, final: dict[str, Any]) -> Iterator[Chec
     open_ours = {str(row.get("cl_ord_id")) for row in final.get("open_orders") or []}
     same = open_ours == venues.open_orders
     yield _check("open orders equal the venues'", same, f"ours {len(open_ours)}, venues {len(venues.open_orders)}")
+    yield from _drop_copies(config, final, venues)
     text = "; ".join(venues.findings[:_SHOWN]) or "double entry holds, no self-trade"
     yield _check("the venues' trades are sound", not venues.findings, text)
+
+
+def _drop_copies(config: AxiomConfig, final: dict[str, Any], venues: VenueCount) -> Iterator[Check]:
+    """Every fill came twice, and both times said the same."""
+    copies = final.get("drop_copies") or []
+    covered = {name for copy in copies for name in copy.get("covers", [])}
+    if covered != {session.name for session in config.trading.values()}:
+        return  # fills of a session without a drop copy cannot be told apart in the venues' total
+    matched = sum(int(copy["trades"]) + int(copy["trades_before"]) for copy in copies)
+    left = sum(int(copy["pending"]) + int(copy["mismatched"]) for copy in copies)
+    ok = matched == venues.fills and not left
+    text = f"{matched} fills reconciled" if ok else f"{matched} of {venues.fills} fills reconciled, {left} not"
+    yield _check("drop copies agree", ok, text)
 
 
 def _differences(wrong: list[str], ours: dict[str, int], theirs: dict[str, int]) -> str:

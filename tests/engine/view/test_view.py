@@ -51,6 +51,18 @@ def test_screen_shows_both_markets_positions_greeks_and_latency() -> None:
         assert expected in text, expected
 
 
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [({"listening": True, "unresolved": 0}, "AGREES"), ({"listening": True, "unresolved": 1}, "MISMATCH"),
+     ({"listening": False, "unresolved": 0}, "DOWN")],
+)  # fmt: skip
+def test_a_drop_copy_is_shown_with_what_it_says_and_its_lag(row: dict[str, Any], word: str) -> None:
+    copy = {"name": "OPT-COPY", "next_in": 77, "next_out": 3, "pending": 0, "lag_us": {"p50": 127.0}, **row}
+    text = drawn(screen(STATUS | {"drop_copies": [copy]}, width=200, height=60))
+    [line] = [line for line in text.splitlines() if "OPT-COPY" in line]
+    assert word in line and "127us" in line
+
+
 def test_text_of_an_alert_is_not_markup() -> None:
     assert "fill of [X] for an order" in drawn(screen(STATUS, width=200, height=60))
 
