@@ -1,4 +1,4 @@
-"""Acquire/release words, a spin hint, clocks and libc calls usable inside kernels.
+"""Acquire/release words, compare-and-exchange, a spin hint, clocks and libc calls usable inside kernels.
 
 A plain array load in a spin loop is hoisted by LLVM and the loop never ends, hence the atomics.
 ``ctypes`` function pointers would make a kernel uncacheable; ``types.ExternalFunction`` resolves
@@ -8,6 +8,7 @@ by symbol name and caches. Inline assembly aborts the process under numba, hence
 import ctypes
 import os
 import platform
+import threading
 import time
 from typing import Any
 
@@ -22,6 +23,8 @@ CLOCK_REALTIME = 0
 CLOCK_MONOTONIC = 1
 MSG_DONTWAIT = 0x40
 MSG_NOSIGNAL = 0x4000
+EINTR = 4
+EAGAIN = 11
 
 _X86 = platform.machine() in ("x86_64", "AMD64")
 
@@ -51,6 +54,27 @@ if JIT_ENABLED:
             return context.get_dummy_value()
 
         return types.void(arr, types.intp, arr.dtype), codegen
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def compare_exchange(_ctx: Any, arr: Any, idx: Any, expected: Any, val: Any) -> Any:
+        """Store ``val`` in ``arr[idx]`` if it is ``expected``, as one act (acquire and release); whether it was."""
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            place = _element(context, builder, sig, args)
+            return builder.extract_value(builder.cmpxchg(place, args[2], args[3], "acq_rel", "acquire"), 1)
+
+        return types.boolean(arr, types.intp, arr.dtype, arr.dtype), codegen
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def c_errno(_ctx: Any) -> Any:
+        """``errno`` of this thread's last failed libc call."""
+
+        def codegen(context: Any, builder: Any, _sig: Any, _args: Any) -> Any:
+            signature = ir.FunctionType(ir.IntType(32).as_pointer(), [])
+            function = cgutils.get_or_insert_function(builder.module, signature, "__errno_location")
+            return builder.sext(builder.load(builder.call(function, [])), ir.IntType(64))
+
+        return types.int64(), codegen
 
     @intrinsic  # type: ignore[untyped-decorator]
     def fence_acquire(_ctx: Any) -> Any:
@@ -105,6 +129,8 @@ if JIT_ENABLED:
     c_send = types.ExternalFunction("send", types.intp(types.int32, types.uintp, types.uintp, types.int32))
     c_recv = types.ExternalFunction("recv", types.intp(types.int32, types.uintp, types.uintp, types.int32))
     c_write = types.ExternalFunction("write", types.intp(types.int32, types.uintp, types.uintp))
+    #: ``memmove(to, from, bytes)``; the two may overlap.
+    c_move = types.ExternalFunction("memmove", types.uintp(types.uintp, types.uintp, types.uintp))
 
 else:  # plain Python: what the intrinsics above mean, for debugging and as the kernels' own oracle
 
@@ -115,6 +141,20 @@ else:  # plain Python: what the intrinsics above mean, for debugging and as the 
     def store_release(arr: Any, idx: int, val: Any) -> None:
         """As its compiled twin."""
         arr[idx] = val
+
+    _one_at_a_time = threading.Lock()
+
+    def compare_exchange(arr: Any, idx: int, expected: Any, val: Any) -> bool:
+        """As its compiled twin."""
+        with _one_at_a_time:
+            if arr[idx] != expected:
+                return False
+            arr[idx] = val
+            return True
+
+    def c_errno() -> int:
+        """As its compiled twin."""
+        return ctypes.get_errno()
 
     def fence_acquire() -> None:
         """As its compiled twin."""
@@ -136,15 +176,19 @@ else:  # plain Python: what the intrinsics above mean, for debugging and as the 
 
     def c_send(fd: int, address: int, count: int, flags: int) -> int:
         """As its compiled twin."""
-        return int(_libc.send(fd, ctypes.c_void_p(address), ctypes.c_size_t(count), flags))
+        return int(_libc.send(int(fd), ctypes.c_void_p(int(address)), ctypes.c_size_t(int(count)), int(flags)))
 
     def c_recv(fd: int, address: int, count: int, flags: int) -> int:
         """As its compiled twin."""
-        return int(_libc.recv(fd, ctypes.c_void_p(address), ctypes.c_size_t(count), flags))
+        return int(_libc.recv(int(fd), ctypes.c_void_p(int(address)), ctypes.c_size_t(int(count)), int(flags)))
 
     def c_write(fd: int, address: int, count: int) -> int:
         """As its compiled twin."""
         return os.write(fd, ctypes.string_at(address, count))
+
+    def c_move(to: int, source: int, count: int) -> int:
+        """As its compiled twin."""
+        return int(ctypes.memmove(int(to), int(source), int(count)) or 0)
 
 
 @kernel

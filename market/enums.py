@@ -25,6 +25,7 @@ class FrameKind(IntEnum):
     SECURITY_STATUS = 12  # the venue halted or resumed an instrument, by message
     ORDER = 64  # an order command leaving the step
     EVENT = 65  # a denial, alert or state change leaving the step
+    STAMPS = 66  # when an order's tick went through each stage: telemetry, neither input nor output
 
 
 class Side(IntEnum):

@@ -4,7 +4,8 @@ MarketError
 ├── SymbolError        a text is not an OSI symbol, or too long for a record
 ├── InstrumentError    an instrument definition contradicts itself or the master is full
 ├── PriceError         a price is not a multiple of the instrument's price unit
-└── RingError          a shared-memory ring is absent, of another format, or already published to
+├── RingError          a shared-memory ring is absent, of another format, or already published to
+└── TransportError     a carrier of frames is not installed, not reachable or wrongly addressed
 """
 
 
@@ -26,3 +27,7 @@ class PriceError(MarketError):
 
 class RingError(MarketError):
     """A shared-memory ring cannot be used."""
+
+
+class TransportError(MarketError):
+    """A carrier of frames cannot be used."""

@@ -247,11 +247,26 @@ EVENT = _frame(
     ("ref", "<u8"),
 )
 
+#: The times of the tick that made an order, in step time; 0 where a stage was not passed or not seen.
+#: Follows the order in the journal. Telemetry: a replay neither reads nor reproduces it.
+STAMPS = _frame(
+    ("cl_ord_id", "<u8"),
+    ("slot", "<i4"),
+    ("session", "<u2"),
+    ("hot", "<u2"),  # 1: the step's own thread has sent it
+    ("venue_ns", "<i8"),  # the frame's own time, by the market's clock
+    ("ring_ns", "<i8"),  # its publisher put it into the ring
+    ("read_ns", "<i8"),  # the step took it
+    ("decided_ns", "<i8"),  # what to ask for was known
+    ("gated_ns", "<i8"),  # risk had let it pass
+    ("sent_ns", "<i8"),  # send() had returned; 0 where asyncio sends
+)
+
 LAYOUTS: dict[str, np.dtype[Any]] = {
     "HEADER": HEADER, "QUOTE": QUOTE, "TRADE": TRADE, "ORDER": ORDER, "EXECUTION": EXECUTION,
     "CONTROL": CONTROL, "TIMER": TIMER, "THEO": THEO, "THEO_COMMIT": THEO_COMMIT,
     "INSTRUMENT": INSTRUMENT, "SESSION": SESSION, "RUN_START": RUN_START, "EVENT": EVENT,
-    "QUOTE_ENTRY": QUOTE_ENTRY, "SECURITY_STATUS": SECURITY_STATUS,
+    "QUOTE_ENTRY": QUOTE_ENTRY, "SECURITY_STATUS": SECURITY_STATUS, "STAMPS": STAMPS,
 }  # fmt: skip
 
 

@@ -50,6 +50,10 @@ PINNED = {
         "owner": 44, "quote_id": 48, "entry_id": 56, "bid_ticks": 64, "bid_qty": 72, "ask_ticks": 80, "ask_qty": 88,
         "msg_seq": 96, "set_id": 104, "reason": 108, "underlying": 112, "ticket": 116,
     },
+    "STAMPS": {
+        "cl_ord_id": 32, "slot": 40, "session": 44, "hot": 46, "venue_ns": 48, "ring_ns": 56, "read_ns": 64,
+        "decided_ns": 72, "gated_ns": 80, "sent_ns": 88,
+    },
     "RUN_START": {"run": 32, "config_digest": 40, "seed": 48},
     "EVENT": {
         "code": 32, "scope": 36, "target": 40, "origin": 44, "cl_ord_id": 48, "value": 56, "bound": 64, "ref": 72,

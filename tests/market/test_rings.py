@@ -5,6 +5,7 @@ import selectors
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from market.errors import RingError
 from market.records import HEADER, table
 from market.rings import (
     HEADER_WORDS,
+    W_CLOSED,
     W_CURSOR,
     W_HEARTBEAT,
     W_PID,
@@ -95,13 +97,54 @@ def test_another_file_is_not_a_ring(tmp_path, size):
         BroadcastRing.attach(tmp_path / "file")
 
 
-def test_a_restarted_publisher_has_the_next_epoch_and_readers_notice(ring):
+def test_a_restarted_publisher_has_a_later_epoch_and_readers_notice(ring):
     reader = BroadcastRing.attach(ring.path)
-    assert (reader.epoch, reader.replaced()) == (1, False)
+    before = reader.epoch
+    assert not reader.replaced()
     again = BroadcastRing.create(ring.path, slots=4)
-    assert again.epoch == 2 and reader.replaced() and reader.epoch == 1
+    assert again.epoch > before == reader.epoch and reader.replaced()
     reader.close()
     again.close()
+
+
+def test_an_epoch_never_comes_again_although_the_file_was_removed(ring, monkeypatch):
+    """Nor when somebody has set the clock back meanwhile, as long as the old file is there to tell."""
+    before = ring.epoch
+    assert abs(before - time.time_ns()) < 60_000_000_000
+    monkeypatch.setattr("time.time_ns", lambda: before - 10**12)
+    behind = BroadcastRing.create(ring.path, slots=4)
+    assert behind.epoch == before + 1
+    monkeypatch.undo()
+    behind.end()
+    again = BroadcastRing.create(ring.path, slots=4)
+    assert again.epoch > before + 1
+    again.close()
+
+
+def test_a_publisher_that_ends_says_so_and_takes_its_file_along(ring):
+    reader = BroadcastRing.attach(ring.path)
+    assert reader.words[W_CLOSED] == 0
+    with pytest.raises(RingError, match="only its publisher"):
+        reader.end()
+    ring.end()
+    assert reader.words[W_CLOSED] == 1 and not ring.path.exists() and not reader.replaced()
+    reader.close()
+
+
+def test_a_publisher_that_was_replaced_leaves_its_successors_file(ring):
+    again = BroadcastRing.create(ring.path, slots=4)
+    ring.end()
+    reader = BroadcastRing.attach(ring.path)
+    assert reader.epoch == again.epoch and reader.words[W_CLOSED] == 0
+    reader.close()
+    again.close()
+
+
+def test_a_ring_that_was_closed_but_not_ended_says_nothing_of_an_end(ring):
+    reader = BroadcastRing.attach(ring.path)
+    ring.close()
+    assert reader.words[W_CLOSED] == 0 and ring.path.exists()
+    reader.close()
 
 
 def test_a_ring_with_a_living_publisher_is_not_taken_over(ring):
@@ -113,7 +156,8 @@ def test_a_ring_with_a_living_publisher_is_not_taken_over(ring):
 def test_a_silent_or_dead_publisher_is_replaced(ring):
     ring.words[W_PID] = os.getppid()
     ring.words[W_HEARTBEAT] = 0
-    assert BroadcastRing.create(ring.path, slots=4).epoch == 2
+    before = ring.epoch
+    assert BroadcastRing.create(ring.path, slots=4).epoch > before
 
 
 def test_the_heartbeat_carries_the_markets_time(ring):
