@@ -94,10 +94,10 @@ def _tables(session: SessionConfig) -> Iterator[tuple[str, str]]:
     if session.engine == "quickfix":
         if tls.enabled:
             yield "tls.enabled", 'must be false with engine = "quickfix", whose public builds have no TLS'
-        if throttle.messages:
-            yield "throttle.messages", 'must be 0 with engine = "quickfix", which has no throttle'
-        if schedule.enabled:
-            yield "schedule.enabled", 'must be false with engine = "quickfix": the daemon keeps no hours for it'
+        if session.validation.enabled and session.validation.strict:
+            yield "validation.strict", 'must be false with engine = "quickfix", which has no such switch'
+        if session.validation.enabled and not session.validation.check_required:
+            yield "validation.check_required", 'must be true with engine = "quickfix", which always checks it'
         if session.role == "drop_copy":
             yield "engine", 'must be "axiom" for role = "drop_copy"'
 

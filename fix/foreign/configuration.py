@@ -206,6 +206,12 @@ def _with_dialect(version: str) -> DataDictionary:
     return overlay(book, _DIALECT, "dialect") if "y" in book.msg_types else book
 
 
+def _own(book: DataDictionary, validation: Validation) -> DataDictionary:
+    """``book``, with our own dialect where it is a stock one and a venue's fields are let through anyway."""
+    lenient = not validation.validate_user_defined_fields
+    return _with_dialect(book.version) if lenient and book is load(book.version) else book
+
+
 def write_dictionaries(
     settings: SessionSettings, directory: Path, validator: Validator | None = None
 ) -> dict[Path, DataDictionary]:
@@ -215,12 +221,16 @@ def write_dictionaries(
     the fields of a repeating group that it does not know, and the message is ruined.
     """
     transport = None if validator is None else validator.transport
+    if validator is not None and transport is not None:
+        transport = _own(transport, validator.validation)
     fixt = settings.begin_string == "FIXT.1.1"
     books = [transport or (load(settings.begin_string) if fixt else _with_dialect(settings.begin_string))]
     if fixt:
         application = None if validator is None else validator.application
         if isinstance(application, Mapping):
             application = application[settings.default_appl_ver_id]
+        if validator is not None and application is not None:
+            application = _own(application, validator.validation)
         books.append(application or _with_dialect(settings.default_appl_ver_id))
     written = {}
     for book in books:

@@ -16,7 +16,10 @@ SOH = b"\x01"
 
 
 def stored(prefix: Path, first: int = 1) -> Iterator[tuple[int, int, bytes]]:
-    """``(MsgSeqNum, offset in the body, message)`` of stored messages from ``first`` on."""
+    """``(MsgSeqNum, offset in the body, message)`` of stored messages from ``first`` on, as they were written.
+
+    A number may come twice: see :func:`standing`.
+    """
     header, body = prefix.with_name(prefix.name + ".header"), prefix.with_name(prefix.name + ".body")
     if not header.exists() or not body.exists():
         return
@@ -30,6 +33,16 @@ def stored(prefix: Path, first: int = 1) -> Iterator[tuple[int, int, bytes]]:
             raw = messages.read(size)
             if len(raw) == size:
                 yield seq, offset, raw
+
+
+def standing(prefix: Path, first: int = 1, next_out: int = 1 << 62) -> Iterator[tuple[int, int, bytes]]:
+    """As :func:`stored`, without what does not count: quickfix writes a message before it uses up its number.
+
+    A worker that is killed in between leaves a message at ``next_out`` that was never sent, and what comes
+    next is written under the same number: the last one stands.
+    """
+    last = {entry[0]: entry for entry in stored(prefix, first)}
+    return (last[seq] for seq in sorted(last) if seq < next_out)
 
 
 def essence(raw: bytes) -> frozenset[tuple[bytes, int]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
+from fix.codec import MAX_ENTRIES
 from fix.endpoints.events import QueueDropped
 from fix.endpoints.gate import Gate, Waiting
 from fix.endpoints.hotpath import HotPath
@@ -147,6 +148,24 @@ class Sending(ABC):
         """Send QUOTE rows as 35=W. Errors as :meth:`send_orders`."""
         return self._send_rows(self._kernels().encode_quotes, quotes, first, count, 0)
 
+    def send_mass_quote(self, entries: Any, count: int, first: int = 0, level: int = 2) -> int:
+        """Send QUOTE_ENTRY rows as mass quotes (35=i), many rows a message; the first MsgSeqNum.
+
+        Rows of one ``quote_id`` make one quote, those of one ``set_id`` one quote set of it. ``level`` is
+        QuoteResponseLevel(301): 0 no acknowledgement, 1 refusals only, 2 all. The answer (35=b) comes to
+        ``on_message``; :func:`fix.codec.quotes.read_mass_quote_ack` reads it.
+        A throttle counts messages and refuses the whole call where they do not all fit (ThrottledError).
+        Errors as :meth:`send_orders`.
+        """
+        self._require_sendable()
+        if self.throttle is not None:
+            self.throttle.admit_quotes(entries, first, count, MAX_ENTRIES)
+
+        def encode(rows: Any, at: int, rest: int, seq: int, now_ns: int) -> tuple[memoryview, Any, int]:
+            return self._kernels().encode_mass_quotes(rows, at, rest, seq, now_ns, level)
+
+        return self._send_rows(encode, entries, first, count, 0)
+
     def _kernels(self) -> HotPath:
         if self.hot is None:
             raise HotPathError(f"{self.settings.name}: no hot path is bound; give the session one, or use send()")
@@ -156,8 +175,8 @@ class Sending(ABC):
         self._require_sendable()
         hot, first_seq = self._kernels(), self.next_out
         while count > 0:
-            buffer, ends = encode(rows, first, min(count, hot.max_batch), self.next_out, self._clock())
-            done = len(ends)
+            buffer, ends, *rest = encode(rows, first, min(count, hot.max_batch), self.next_out, self._clock())
+            done = rest[0] if rest else len(ends)  # a mass quote holds many rows, all others one
             if not done:
                 raise HotPathError(
                     f"{self.settings.name}: row {first} cannot be encoded, {count} rows are unsent: {rows[first]}"

@@ -29,6 +29,21 @@ class Word(IntEnum):
     CREATED_NS = 5  # when the numbers were last 1
 
 
+def read_words(path: Path) -> list[int]:
+    """The words, for whoever looks from outside.
+
+    Raises
+    ------
+    StoreCorruptError
+        The file is not one of ours.
+    """
+    raw = path.read_bytes()
+    words = list(memoryview(raw).cast("Q")) if len(raw) == _BYTES else [0]
+    if words[Word.MAGIC] != _MAGIC:
+        raise StoreCorruptError(f"{path}: not the words of a quickfix session; move the directory away")
+    return words
+
+
 class QuickfixStore:
     """A session's directory. One live process at a time.
 

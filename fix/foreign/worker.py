@@ -329,7 +329,8 @@ class Worker(Host):
         """Messages that a worker which died has stored already, by what they say."""
         known: dict[Any, int] = {}
         if command.look_from:
-            for _, _, raw in filestore.stored(line.prefix, command.look_from):
+            next_out = line.numbers()[1]
+            for _, _, raw in filestore.standing(line.prefix, command.look_from, next_out):
                 essence = filestore.essence(raw)
                 known[essence] = known.get(essence, 0) + 1
         return known

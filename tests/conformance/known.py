@@ -24,7 +24,6 @@ KNOWN: dict[str, str] = {
     "msg_type_empty": "an empty MsgType is garbled; the reference rejects it",
     "huge_tag": "a tag beyond 32 bits is rejected as invalid; the reference calls the message garbled",
     "data_too_short": "raw data that its length does not fit is garbled in every version, known to it or not",
-    "data_without_length": "raw data without its length is read like text; the reference calls the message garbled",
     "novalues/comp_ids": "a second CompID fault is rejected without a second Logout",
 }
 

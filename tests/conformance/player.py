@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,8 @@ from tests.conformance.definition import SOH, Action, Definition, Step, complete
 EXPECT_S = 40.0
 #: The end of a connection may have to wait for 2.4 heartbeats, half of it after the TestRequest.
 DISCONNECT_S = 10.0
-_CONNECT_S = 5.0
+_CONNECT_S = 30.0
+_NOTICE_S = 20.0
 
 
 class Mismatch(Exception):
@@ -64,6 +65,14 @@ class Client:
             return await self._reader.read(65536)
         except ConnectionError:
             return b""
+
+    async def leave(self) -> None:
+        """Say that nothing more comes and wait until the acceptor has noticed: the next one may be the same session."""
+        with suppress(OSError):
+            self._writer.write_eof()
+            async with asyncio.timeout(_NOTICE_S):
+                while await self._reader.read(65536):
+                    pass
 
     async def close(self) -> None:
         self._writer.close()
@@ -158,21 +167,25 @@ def timeless(raw: bytes) -> str:
 
 @dataclass
 class Patience:
-    """How long a recording waits: for an answer that the script names, for the end of a connection, and at the end."""
+    """How long a recording waits: for an answer that the script names, for the end of a connection, and at the end.
+
+    Of several acceptors one may have said less than another: it is waited for as long as ``lag_s``.
+    """
 
     answer_s: float
     end_s: float
     silence_s: float
+    lag_s: float = 0.0
 
 
 class _Listener:
     """Reads one connection as long as it lasts."""
 
-    def __init__(self, client: Client, said: list[str]) -> None:
+    def __init__(self, client: Client, said: list[str], news: asyncio.Event) -> None:
         self.client = client
         self.said = said
         self.ended = False
-        self.news = asyncio.Event()
+        self.news = news
         self.task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
@@ -189,56 +202,137 @@ class _Listener:
 
     async def close(self) -> None:
         """Stop listening, then close: an end that we make ourselves is nothing that the acceptor said."""
-        self.ended = True
         self.task.cancel()
         with suppress(asyncio.CancelledError):
             await self.task
+        if not self.ended:
+            self.ended = True
+            await self.client.leave()
         await self.client.close()
 
-    async def wait(self, seconds: float, count: int | None) -> None:
-        """Until ``count`` things were said (None: the end), or ``seconds`` have passed."""
+
+class _Recording:
+    """One acceptor's part: what it said, and the connections to it."""
+
+    def __init__(self, host: str, port: int, news: asyncio.Event) -> None:
+        self.host, self.port = host, port
+        self.trace = Trace()
+        self.failure: OSError | None = None
+        self.listeners: dict[int, _Listener] = {}
+        self.every: list[_Listener] = []
+        self._news = news
+        self._openings: dict[int, int] = {}
+
+    async def act(self, step: Step, clock: Callable[[int], datetime] | None) -> None:
+        """Do what the script's client does; a connection that cannot be opened ends the recording."""
+        number = step.connection
+        if step.action is Action.CONNECT:
+            self._openings[number] = self._openings.get(number, 0) + 1
+            said = self.trace.said.setdefault((number, self._openings[number]), [])
+            try:
+                client = await Client.open(self.host, self.port)
+            except OSError as error:  # a TimeoutError is one
+                self.failure = error
+                return
+            self.listeners[number] = _Listener(client, said, self._news)
+            self.every.append(self.listeners[number])
+        elif step.action is Action.SEND:
+            await self.listeners[number].client.send(completed(step.body, clock(step.line) if clock else None))
+        elif step.action is Action.DISCONNECT:
+            await self.listeners[number].close()
+
+    def heard(self, number: int, count: int | None) -> bool:
+        """Whether a connection has said ``count`` things (None: all that it ever will)."""
+        listener = self.listeners[number]
+        return listener.ended or (count is not None and len(listener.said) >= count)
+
+
+class _Table:
+    """Recordings of one script side by side: a step is taken on all of them before the next one is."""
+
+    def __init__(self, addresses: Sequence[tuple[str, int]], patience: Patience) -> None:
+        self.news = asyncio.Event()
+        self.recordings = [_Recording(host, port, self.news) for host, port in addresses]
+        self.patience = patience
+        self._lag_s = patience.lag_s
+
+    @property
+    def live(self) -> list[_Recording]:
+        """Those that have not failed."""
+        return [recording for recording in self.recordings if recording.failure is None]
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not self.ended and (count is None or len(self.said) < count):
+                while not condition():
                     self.news.clear()
                     await self.news.wait()
+        return condition()
+
+    async def heard(self, numbers: Sequence[int], count: int | None, seconds: float) -> None:
+        """Until all have said ``count`` things on a connection, or ``seconds`` have passed; then until they are even.
+
+        Who has said less is late, or differs. Only a long silence tells; after the first one nobody is waited for.
+        """
+
+        def heard() -> bool:
+            return all(one.heard(number, count) for one in self.live for number in numbers if number in one.listeners)
+
+        def even() -> bool:
+            counts = [[len(one.listeners[n].said) for n in numbers if n in one.listeners] for one in self.live]
+            return all(other == counts[0] for other in counts[1:])
+
+        if not await self._until(heard, seconds) and not await self._until(even, self._lag_s):
+            self._lag_s = 0.0
+
+    async def level(self, number: int) -> None:
+        """Until all have said equally much on a connection that is about to be closed."""
+        await self.heard([number], 1 << 30, 0.0)
+
+    async def close(self) -> None:
+        """Every connection."""
+        await asyncio.gather(*(listener.close() for recording in self.recordings for listener in recording.every))
+
+
+async def record_together(
+    definition: Definition, addresses: Sequence[tuple[str, int]], patience: Patience,
+    clock: Callable[[int], datetime] | None = None,
+) -> list[Trace | OSError]:  # fmt: skip
+    """Play ``definition`` to several acceptors at once without judging; an expected message is one that is waited for.
+
+    ``clock``: what ``<TIME>`` stands for in a line, so that all recordings send the same bytes.
+
+    Sending goes on only when every acceptor has said as much as the script expects, or
+    ``patience.answer_s`` later, so that acceptors that differ are still heard to the end. One that
+    has said less than another is waited for: on a busy machine it may only be late.
+    """
+    table = _Table(addresses, patience)
+    due: dict[int, int] = {}
+    try:
+        for step in definition.steps:
+            number = step.connection
+            if step.action is Action.CONNECT:
+                due[number] = 0
+            if step.action is Action.EXPECT:
+                due[number] += 1
+                await table.heard([number], due[number], patience.answer_s)
+            elif step.action is Action.EXPECT_DISCONNECT:
+                await table.heard([number], None, patience.end_s)
+            else:
+                if step.action is Action.DISCONNECT:
+                    await table.level(number)
+                await asyncio.gather(*(recording.act(step, clock) for recording in table.live))
+        await table.heard(list(due), None, patience.silence_s)
+    finally:
+        await table.close()
+    return [recording.failure or recording.trace for recording in table.recordings]
 
 
 async def record(
     definition: Definition, host: str, port: int, patience: Patience, clock: Callable[[int], datetime] | None = None
 ) -> Trace:
-    """Play ``definition`` without judging: an expected message is one that is waited for.
-
-    ``clock``: what ``<TIME>`` stands for in a line, so that two recordings can send the same bytes.
-
-    Sending goes on only when the acceptor has said as much as the script expects, or
-    ``patience.answer_s`` later, so that two acceptors that differ are still heard to the end.
-    """
-    trace = Trace()
-    listeners: dict[int, _Listener] = {}
-    every: list[_Listener] = []
-    due: dict[int, int] = {}
-    openings: dict[int, int] = {}
-    try:
-        for step in definition.steps:
-            number = step.connection
-            if step.action is Action.CONNECT:
-                openings[number] = openings.get(number, 0) + 1
-                said = trace.said.setdefault((number, openings[number]), [])
-                listeners[number] = _Listener(await Client.open(host, port), said)
-                every.append(listeners[number])
-                due[number] = 0
-            elif step.action is Action.SEND:
-                await listeners[number].client.send(completed(step.body, clock(step.line) if clock else None))
-            elif step.action is Action.EXPECT:
-                due[number] += 1
-                await listeners[number].wait(patience.answer_s, due[number])
-            elif step.action is Action.EXPECT_DISCONNECT:
-                await listeners[number].wait(patience.end_s, None)
-            else:
-                await listeners[number].close()
-        await asyncio.gather(*(listener.wait(patience.silence_s, None) for listener in every))
-    finally:
-        for listener in every:
-            await listener.close()
-    return trace
+    """:func:`record_together` with a single acceptor."""
+    found = (await record_together(definition, [(host, port)], patience, clock))[0]
+    if isinstance(found, OSError):
+        raise found
+    return found

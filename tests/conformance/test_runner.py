@@ -18,7 +18,7 @@ from tests.conformance.definition import (
     steps,
     timed,
 )
-from tests.conformance.player import Mismatch, play, timeless
+from tests.conformance.player import Mismatch, Patience, Trace, play, record_together, timeless
 from tests.conformance.transform import transformed
 from tests.conformance.versions import VERSIONS
 
@@ -157,3 +157,35 @@ async def test_a_wrong_acceptor_is_noticed_with_line_and_bytes(reply: bytes, fau
         with pytest.raises(Mismatch, match=r"wrong\.def:[34]: ") as error:
             await play(script(CONVERSATION), "127.0.0.1", port)
     assert fault in str(error.value)
+
+
+@pytest.mark.parametrize(("answers", "lag_s"), [(True, 60.0), (False, 0.05)])
+async def test_late_acceptor_is_waited_for_and_one_that_says_less_is_found_out(answers: bool, lag_s: float) -> None:
+    """The second one says nothing until the patience for an answer is over: only the difference keeps it waited for."""
+    answer, asked = framed(soh("8=FIX.4.4|35=A|34=1|")), asyncio.Event()
+
+    async def prompt(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(answer)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        if answers:
+            asyncio.get_running_loop().call_later(2.2, writer.write, answer)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    script = Definition("late", tuple(steps(soh("iCONNECT\nI8=FIX.4.4|35=A|34=1|\nE35=A|\niDISCONNECT\n"))))
+    servers = [await asyncio.start_server(one, "127.0.0.1", 0) for one in (prompt, late)]
+    addresses = [("127.0.0.1", int(server.sockets[0].getsockname()[1])) for server in servers]
+    patience = Patience(answer_s=2.0, end_s=0.0, silence_s=0.0, lag_s=lag_s)
+    first, second = await record_together(script, addresses, patience)
+    assert isinstance(first, Trace) and isinstance(second, Trace) and asked.is_set()
+    assert len(first.lines()) == 1
+    assert (first.lines() == second.lines()) is answers
+    for server in servers:
+        server.close()

@@ -5,6 +5,7 @@ raise:NAME the callback NAME raises, inside its guard
 unguarded  fromApp raises without a guard: the hazard that the guard is for
 hang       fromApp never returns
 spooled    the process dies after a message is spooled, before quickfix counts it
+stored     the process dies after quickfix has stored a message of ours, before it uses up its number
 segfault   fromApp reads address 0
 start      the worker cannot start
 ========== =====================================================================
@@ -14,6 +15,7 @@ A message whose text is ``boom`` sets a fault off, once in the life of the sessi
 
 import ctypes
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -63,6 +65,22 @@ def crashes(line: Any) -> None:
         ctypes.string_at(0)
 
 
+def dies_storing(self: Any, message: Any, session_id: Any) -> None:
+    """toApp, and what quickfix does next, byte for byte: the body, then its header; the number is not counted."""
+    line = self.lines[session_id.toString()]
+    raw = application.to_bytes(message.toString())
+    if b"58=boom" in raw and armed(line):
+        body, header = (line.prefix.with_name(f"{line.prefix.name}.{end}") for end in ("body", "header"))
+        with body.open("ab") as messages, header.open("ab") as entries:
+            entries.write(b"%d,%d,%d " % (application.number(raw, 34), messages.tell(), len(raw)))
+            messages.write(raw)
+        os.kill(os.getpid(), signal.SIGKILL)
+    _TO_APP(self, message, session_id)
+
+
+_TO_APP = application.Application.toApp
+
+
 def main() -> None:
     fault = sys.argv[1]
     del sys.argv[1]
@@ -86,6 +104,8 @@ def main() -> None:
                 os._exit(1)
 
         application.SpoolWriter.append = die_after  # type: ignore[method-assign]
+    elif fault == "stored":
+        application.Application.toApp = dies_storing
     elif fault == "start":
         worker.Worker._start = lambda self, setup: 1 / 0  # type: ignore[assignment,method-assign,return-value]
     worker.main()

@@ -8,6 +8,7 @@ import asyncio
 import functools
 import itertools
 import json
+import random
 import socket
 import sys
 import time
@@ -29,7 +30,8 @@ from market.enums import FrameKind, OrderAction, OrdType, Side, TimeInForce
 ROOT = Path(__file__).resolve().parents[2]
 PEER = Path(__file__).with_name("peer.py")
 BROKEN_WORKER = Path(__file__).with_name("broken_worker.py")
-PATIENCE_S = 20
+#: Everything is waited for by what it does; this only ends a test that would never end.
+PATIENCE_S = 90
 SYMBOL = "GOOG151224C00750000"
 FAST = Reconnect(first_s=0.05, max_s=0.2)
 VERSIONS = [("FIX.4.0", ""), ("FIX.4.1", ""), ("FIX.4.2", ""), ("FIX.4.3", ""), ("FIX.4.4", ""),
@@ -72,10 +74,18 @@ def everywhere(**axes: Iterable[Any]) -> Callable[[Scenario], Callable[[Make], A
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, below those that connections are given: none of them takes it before we do."""
+    while True:
+        port = random.SystemRandom().randrange(12_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def parsed(raw: bytes) -> Message:
+    """A message, taken apart once: conditions look at all of them each time that something happens."""
+    return parse(raw)
 
 
 def symbols() -> SymbolTable:
@@ -158,7 +168,7 @@ class Recorder(Heard):
 
     def raws(self, msg_type: str) -> list[Message]:
         """Messages of one type that came without a frame."""
-        return [parse(raw) for kind, raw, _ in self.messages if kind == msg_type]
+        return [parsed(raw) for kind, raw, _ in self.messages if kind == msg_type]
 
     def rows(self, layout: Any) -> Any:
         """Frames as records."""
@@ -237,7 +247,7 @@ class Peer(Heard):
 
     def messages(self, kind: str, msg_type: str = "") -> list[Message]:
         """Messages that it saw: ``in`` and ``out`` on the wire, ``app`` in its application."""
-        all_of = [parse(said["raw"].encode("latin-1")) for said in self.of(kind)]
+        all_of = [parsed(said["raw"].encode("latin-1")) for said in self.of(kind)]
         return [message for message in all_of if not msg_type or message.msg_type == msg_type]
 
     def __repr__(self) -> str:

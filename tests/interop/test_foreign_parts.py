@@ -383,7 +383,7 @@ def quickfix_files(prefix: Path, *messages: bytes) -> None:
 
 def test_stored_password_is_starred_out_and_the_message_stays_sound(tmp_path: Path) -> None:
     prefix = tmp_path / "FIX.4.4-A-B"
-    logon = message("A", 1, (98, 0), (108, 30), (553, "me"), (554, "s3cr3t"), (96, "token"))
+    logon = message("A", 1, (98, 0), (108, 30), (553, "me"), (554, "s3cr3t"), (95, 5), (96, "token"))
     order = message("D", 2, (11, "x"), (554, "not a logon"))
     quickfix_files(prefix, logon, order)
     assert filestore.mask_secrets(prefix, (554, 96)) == 1
@@ -391,6 +391,20 @@ def test_stored_password_is_starred_out_and_the_message_stays_sound(tmp_path: Pa
     assert parse(first).text(554) == "******" and parse(first).text(96) == "*****" and parse(first).text(553) == "me"
     assert second == order and len(first) == len(logon)
     assert filestore.mask_secrets(prefix, (554, 96)) == 0, "once is enough"
+
+
+def test_message_whose_number_was_not_used_up_does_not_stand(tmp_path: Path) -> None:
+    """Killed between writing a message and counting it: the next Logon goes out under its number."""
+    prefix = tmp_path / "FIX.4.4-A-B"
+    first, lost, logon, last = message("B", 1), message("B", 2, (11, "x")), message("A", 2), message("B", 3)
+    quickfix_files(prefix, first, lost, last)
+    assert [raw for _, _, raw in filestore.standing(prefix, 1, 3)] == [first, lost]
+    assert [raw for _, _, raw in filestore.standing(prefix, 1, 2)] == [first]
+    header, body = (prefix.with_name(f"{prefix.name}.{end}") for end in ("header", "body"))
+    header.write_bytes(header.read_bytes() + b"2,%d,%d " % (len(body.read_bytes()), len(logon)))
+    body.write_bytes(body.read_bytes() + logon)
+    assert [raw for _, _, raw in filestore.standing(prefix)] == [first, logon, last]
+    assert [raw for _, _, raw in filestore.stored(prefix)] == [first, lost, last, logon], "all are there to be masked"
 
 
 def test_essence_is_what_a_message_says_whenever_it_was_sent() -> None:

@@ -197,6 +197,29 @@ async def test_message_spooled_but_not_counted_is_delivered_once(ours: World) ->
     assert headlines(ours.handler.raws("B")) == ["before", "x", "after"]
 
 
+async def test_message_stored_but_not_counted_by_quickfix_is_sent_once(world: Make) -> None:
+    """Its number goes to the next Logon: what stands in the store under it was never sent."""
+    ours = world(Role.ACCEPTOR, "quickfix", peer={"quiet": True})
+    ours.policy, ours.fault = QUICK, "stored"
+    await ours.open()
+    await trade(ours, "before")
+    for text in ("x", "y"):
+        ours.session.send("B", [(148, text), (33, 1), (58, "boom")])
+    assert f"signal {int(signal.SIGKILL)}" in (await failed(ours)).reason
+    await ours.handler.until(lambda: ours.session.steady)
+    await trade(ours, "after")
+    told = ["before", "x", "y", "after"]
+    assert headlines(ours.peer.messages("app", "B")) == told
+    os.kill(ours.endpoint.worker_pid, signal.SIGKILL)  # the third one reads the number twice in the files
+    await ours.handler.until(lambda: len(ours.handler.of(WorkerFailed)) == 2)
+    await ours.handler.until(lambda: ours.session.steady)
+    await trade(ours, "last")
+    await ours.peer.forget(1, expecting=ours.session.next_out)
+    ours.session.send("B", news("beyond"))
+    await ours.peer.until(lambda: headlines(ours.peer.messages("app", "B"))[-1] == "beyond")
+    assert headlines(ours.peer.messages("app", "B")) == [*told, "last", *told, "last", "beyond"]
+
+
 @everywhere(role=Role)
 async def test_kill_9_of_the_worker_under_load_loses_and_doubles_nothing(world: Make, role: Role) -> None:
     ours = world(role, "quickfix", peer={"quiet": True})

@@ -1,4 +1,8 @@
-"""Every version against a real quickfix peer, in both roles: logon, an order and its report, logout."""
+"""Every version against a real quickfix peer: logon, an order and its report, logout.
+
+FIX.4.4 and FIXT.1.1 with FIX.5.0SP2 in both roles with both engines; each of the others once with each engine,
+once in each role: what differs by version is written and read by the same code in either.
+"""
 
 from typing import Any
 
@@ -7,6 +11,11 @@ from fix.session import Role, State
 from tests.interop.rig import VERSIONS, Make, World, everywhere
 
 ENGINES = ("axiom", "quickfix")
+_FULL = [("FIX.4.4", ""), ("FIXT.1.1", "9")]
+_INITIATORS = [(version, engine) for k, version in enumerate(VERSIONS) for j, engine in enumerate(ENGINES)
+               if version in _FULL or (k + j) % 2 == 0]  # fmt: skip
+_ACCEPTORS = [(version, engine) for version in VERSIONS for engine in ENGINES
+              if version in _FULL or (version, engine) not in _INITIATORS]  # fmt: skip
 
 
 def order_body(version: str, cl_ord_id: str) -> list[tuple[int, str]]:
@@ -31,8 +40,9 @@ def validating(ours: World) -> World:
     return ours
 
 
-@everywhere(version=VERSIONS, engine=ENGINES)
-async def test_initiator_logs_on_trades_and_logs_out(world: Make, version: tuple[str, str], engine: str) -> None:
+@everywhere(case=_INITIATORS)
+async def test_initiator_logs_on_trades_and_logs_out(world: Make, case: tuple[tuple[str, str], str]) -> None:
+    version, engine = case
     ours = await validating(world(Role.INITIATOR, engine, version=version)).open()
     ours.session.send("D", order_body(version[0], "ABC"))
     await ours.handler.until(lambda: ours.handler.raws("8"), "the report arrives")
@@ -45,8 +55,9 @@ async def test_initiator_logs_on_trades_and_logs_out(world: Make, version: tuple
     assert ours.peer.messages("in", "5")[0].text(58) == "done"
 
 
-@everywhere(version=VERSIONS, engine=ENGINES)
-async def test_acceptor_takes_an_order_and_reports(world: Make, version: tuple[str, str], engine: str) -> None:
+@everywhere(case=_ACCEPTORS)
+async def test_acceptor_takes_an_order_and_reports(world: Make, case: tuple[tuple[str, str], str]) -> None:
+    version, engine = case
     ours = await validating(world(Role.ACCEPTOR, engine, version=version)).open()
     await ours.peer.send(text_of(version[0], "ABC"))
     await ours.handler.until(lambda: ours.handler.raws("D"), "the order arrives")
