@@ -35,6 +35,12 @@ DATA_LENGTH_TAGS = {
     1733: 1734, 1871: 1872, 1874: 1875, 2072: 2073, 2074: 2075, 2111: 2112, 2179: 2180, 2287: 2288, 2351: 2352,
 }  # fmt: skip
 
+#: Raw-data tags, and the first version that has them: an older one knows no such field.
+_DATA_SINCE = {
+    tag: b"FIX.4.0" if tag < 100 else b"FIX.4.2" if tag < 500 else b"FIX.4.3" if tag < 1000 else b"FIXT.1.1"
+    for tag in DATA_LENGTH_TAGS.values()
+}
+
 #: Session-level MsgTypes of all versions.
 ADMIN_TYPES = frozenset(["0", "1", "2", "3", "4", "5", "A"])
 
@@ -50,29 +56,31 @@ class Message:
         The bytes as received, from ``8=`` to the SOH after CheckSum.
     fields:
         ``(tag, value)`` in wire order, header and trailer included.
+    first:
+        The first value of each tag; the last field of the message comes first.
     """
 
-    __slots__ = ("_first", "fields", "raw")
+    __slots__ = ("fields", "first", "raw")
 
     def __init__(self, raw: bytes, fields: list[tuple[int, bytes]], first: dict[int, bytes] | None = None) -> None:
         self.raw = raw
         self.fields = fields
         # The last one put in stays: the first occurrence.
-        self._first = dict(fields[::-1]) if first is None else first
+        self.first = dict(fields[::-1]) if first is None else first
 
     def __contains__(self, tag: int) -> bool:
-        return tag in self._first
+        return tag in self.first
 
     def __repr__(self) -> str:
         return f"Message({mask_secrets(self.raw).replace(SOH, b'|')!r})"
 
     def get(self, tag: int) -> bytes | None:
         """First value of ``tag``, or None."""
-        return self._first.get(tag)
+        return self.first.get(tag)
 
     def text(self, tag: int, default: str = "") -> str:
         """First value of ``tag`` as latin-1 text."""
-        value = self._first.get(tag)
+        value = self.first.get(tag)
         return default if value is None else value.decode("latin-1")
 
     def integer(self, tag: int) -> int | None:
@@ -80,17 +88,17 @@ class Message:
 
         Python's own ``int`` would take ``+1``, ``1_000`` and blanks, which FIX does not.
         """
-        value = self._first.get(tag)
+        value = self.first.get(tag)
         return None if value is None else parse_int(value)
 
     def flag(self, tag: int) -> bool:
         """Whether a Boolean field is present and ``Y``."""
-        return self._first.get(tag) == b"Y"
+        return self.first.get(tag) == b"Y"
 
     @property
     def msg_type(self) -> str:
         """MsgType(35)."""
-        return _msg_type(self._first[35])
+        return _msg_type(self.first[35])
 
     @property
     def seq(self) -> int | None:
@@ -176,12 +184,12 @@ def mask_secrets(raw: bytes) -> bytes:
 class _Tags(dict[bytes, int]):
     """Tags by their digits. Another spelling ("035", "-1") is read but not kept.
 
-    The tags that announce raw data are never kept, so that they end the quick split.
+    Those of raw data, and those that announce it, are never kept, so that they end the quick split.
     """
 
     def __missing__(self, digits: bytes) -> int:
         tag = parse_int(digits)
-        if tag is None or tag in DATA_LENGTH_TAGS:
+        if tag is None or tag in DATA_LENGTH_TAGS or tag in _DATA_SINCE:
             raise GarbledMessageError(f"tag must be an integer, was {digits[:24]!r}")
         if 0 < tag < 100_000 and digits == b"%d" % tag:
             self[digits] = tag
@@ -216,10 +224,10 @@ def _split(raw: bytes) -> tuple[list[tuple[int, bytes]], dict[int, bytes]]:
 
 
 def _walk_fields(raw: bytes) -> list[tuple[int, bytes]]:
-    """Field by field, with announced raw data taken as long as it is."""
+    """Field by field, with raw data taken as long as its length field, anywhere before it, has said."""
     fields: list[tuple[int, bytes]] = []
     position, size = 0, len(raw)
-    announced: tuple[int, int] | None = None
+    announced: dict[int, int] = {}
     while position < size:
         equals = raw.find(b"=", position)
         if equals < 0:
@@ -228,16 +236,22 @@ def _walk_fields(raw: bytes) -> list[tuple[int, bytes]]:
         if tag is None:
             raise GarbledMessageError(f"the tag at byte {position} must be an integer")
         end = raw.find(SOH, equals + 1)
-        if announced is not None and announced[0] == tag:
-            end = equals + 1 + announced[1]  # raw data: its length was announced, it may contain SOH
+        if tag in announced:
+            length = announced.pop(tag)
+            end = equals + 1 + length  # it may contain SOH
             if raw[end : end + 1] != SOH:
-                raise GarbledMessageError(f"tag {tag} does not end after the {announced[1]} bytes that were announced")
+                raise GarbledMessageError(f"tag {tag} does not end after the {length} bytes that were announced")
+        elif tag in _DATA_SINCE and fields and fields[0][1] >= _DATA_SINCE[tag]:
+            raise GarbledMessageError(f"raw data in tag {tag} without its length before it: where it ends is not known")
         if end < 0:
             raise GarbledMessageError(f"tag {tag} is not terminated by SOH")
         value = raw[equals + 1 : end]
         fields.append((tag, value))
-        length = parse_int(value) if tag in DATA_LENGTH_TAGS else None
-        announced = (DATA_LENGTH_TAGS[tag], length) if length is not None and length >= 0 else None
+        if tag in DATA_LENGTH_TAGS:
+            size_said = parse_int(value)
+            announced.pop(DATA_LENGTH_TAGS[tag], None)
+            if size_said is not None and size_said >= 0:
+                announced[DATA_LENGTH_TAGS[tag]] = size_said
         position = end + 1
     return fields
 

@@ -7,7 +7,7 @@ from fix.dictionary.groups import Entry, split
 from fix.dictionary.loading import APPL_VERSIONS, VERSIONS, load
 from fix.dictionary.model import DataDictionary, FieldDefinition
 from fix.errors import GarbledMessageError
-from fix.messages import SOH, split_fields
+from fix.messages import SOH, mask_secrets, split_fields
 
 #: Password, NewPassword, EncryptedPassword, EncryptedNewPassword, RawData, SecureData, Signature.
 SECRET_TAGS = frozenset((554, 925, 1402, 1404, 96, 91, 89))
@@ -24,7 +24,7 @@ def describe(raw: bytes, application: DataDictionary | None = None, transport: D
             raise GarbledMessageError("does not end with SOH")
         fields = split_fields(raw)
     except GarbledMessageError as error:
-        return f"unreadable ({error}): {raw[:200].replace(SOH, b'|')!r}"
+        return f"unreadable ({error}): {mask_secrets(raw)[:200].replace(SOH, b'|')!r}"
     first: dict[int, bytes] = {}
     for tag, value in fields:
         first.setdefault(tag, value)

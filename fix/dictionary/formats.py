@@ -19,9 +19,12 @@ MULTIPLE_VALUE_TYPES = frozenset(("MULTIPLEVALUESTRING", "MULTIPLECHARVALUE", "M
 #: Types whose value may contain SOH, its length being announced by the field before.
 DATA_TYPES = frozenset(("DATA", "XMLDATA"))
 
-_DECIMAL = re.compile(rb"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)").fullmatch
-_SHORT_INT = re.compile(rb"-?[0-9]{1,9}").fullmatch
-_SHORT_UNSIGNED = re.compile(rb"[0-9]{1,18}").fullmatch
+_DECIMAL_TEXT = rb"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_SHORT_INT_TEXT = rb"-?[0-9]{1,9}"
+_SHORT_UNSIGNED_TEXT = rb"[0-9]{1,18}"
+_DECIMAL = re.compile(_DECIMAL_TEXT).fullmatch
+_SHORT_INT = re.compile(_SHORT_INT_TEXT).fullmatch
+_SHORT_UNSIGNED = re.compile(_SHORT_UNSIGNED_TEXT).fullmatch
 _DIGITS = re.compile(rb"-?[0-9]+").fullmatch
 _DATE = rb"[0-9]{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 _TIME = rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]{1,9})?"
@@ -104,3 +107,24 @@ def matcher(field_type: str, version: str, *, strict: bool = False) -> Matcher |
     if field_type == "CHAR" and version in ("FIX.4.0", "FIX.4.1"):
         return None
     return (_STRICT if strict else _REFERENCE).get(field_type)
+
+
+#: Any value there is.
+ANY = rb"[^\x01]+"
+#: What stands in a pattern for a test of ``_REFERENCE``: nothing that the test refuses. Rare forms may be left out.
+_SURE: dict[str, bytes] = {
+    "CHAR": rb"[^\x01]", "BOOLEAN": rb"[YN]",
+    "INT": _SHORT_INT_TEXT, "NUMINGROUP": _SHORT_INT_TEXT, "LENGTH": _SHORT_INT_TEXT, "SEQNUM": _SHORT_UNSIGNED_TEXT,
+    "PRICE": _DECIMAL_TEXT, "AMT": _DECIMAL_TEXT, "QTY": _DECIMAL_TEXT, "FLOAT": _DECIMAL_TEXT,
+    "PRICEOFFSET": _DECIMAL_TEXT, "PERCENTAGE": _DECIMAL_TEXT,
+    "UTCTIMESTAMP": _DATE + rb"-" + _TIME, "TIME": _DATE + rb"-" + _TIME, "UTCTIMEONLY": _TIME,
+    "UTCDATE": _DATE, "UTCDATEONLY": _DATE,
+}  # fmt: skip
+
+
+def sure(field_type: str, version: str, *, strict: bool = False) -> bytes | None:
+    """Pattern of values that surely pass :func:`matcher`'s test, to be part of a larger one; None: ask the test."""
+    test = matcher(field_type, version, strict=strict)
+    if test is None:
+        return ANY
+    return _SURE.get(field_type) if test is _REFERENCE.get(field_type) else None

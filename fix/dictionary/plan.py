@@ -1,8 +1,9 @@
 """What is checked of one MsgType, precomputed from the dictionaries when it is first seen."""
 
+import re
 from collections.abc import Mapping
 
-from fix.dictionary.formats import MULTIPLE_VALUE_TYPES, USER_DEFINED_FROM, Matcher, matcher
+from fix.dictionary.formats import ANY, MULTIPLE_VALUE_TYPES, USER_DEFINED_FROM, Matcher, matcher, sure
 from fix.dictionary.groups import HEADER_TAGS, TRAILER_TAGS
 from fix.dictionary.layout import Member
 from fix.dictionary.model import DataDictionary
@@ -12,6 +13,8 @@ HEADER, BODY, TRAILER = 0, 1, 2
 #: What sorts before or after the other fields of its part, which go by tag.
 _HEADER_RANK = {8: -3, 9: -2, 35: -1}
 _TRAILER_RANK = {93: -2, 89: -1, 10: 1 << 40}
+#: Longer lists of values are looked up faster than they are tried one after another.
+_MOST_ALTERNATIVES = 16
 
 
 class Values:
@@ -40,6 +43,33 @@ class Values:
         if field.type in MULTIPLE_VALUE_TYPES:
             return form, lambda value: known.issuperset(value.split(b" "))
         return form, known.__contains__
+
+    def pattern(self, tag: int) -> bytes | None:
+        """A regular expression of values that surely pass :meth:`tests`; None: the tests themselves must be asked."""
+        field = self.dictionary.field(tag)
+        if field is None:
+            return ANY
+        if not field.values:
+            return sure(field.type, self.dictionary.version, strict=self._strict)
+        form, enumeration = self.tests(tag)
+        assert enumeration is not None
+        several = field.type in MULTIPLE_VALUE_TYPES
+        if several and form is not None:
+            return None
+        texts = sorted(value.encode("latin-1", "replace") for value in field.values)
+        single = _alternatives([text for text in texts if enumeration(text) and (form is None or form(text))])
+        return rb"%b(?: %b)*" % (single, single) if several and single is not None else single
+
+
+def _alternatives(texts: list[bytes]) -> bytes | None:
+    """Pattern of exactly these values."""
+    if not texts or any(not text or b"\x01" in text for text in texts):
+        return None
+    if all(len(text) == 1 for text in texts):
+        return b"[%b]" % b"".join(map(re.escape, texts))
+    if len(texts) > _MOST_ALTERNATIVES:
+        return None
+    return b"(?:%b)" % b"|".join(map(re.escape, texts))
 
 
 def both(tests: tuple[Matcher | None, Matcher | None]) -> Matcher | None:

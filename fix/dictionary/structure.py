@@ -18,10 +18,62 @@ _SEQ_TAGS = (34, 7, 16, 36, 45)
 _INTEGER_TAGS = (98, 108)
 _TIME_TAGS = (52, 122)
 _FLAG_TAGS = (43, 97, 123, 141)
+#: Fields that some verdict depends on, beside those that every message has.
+_INSPECTED = frozenset((*_SEQ_TAGS[1:], *_INTEGER_TAGS, *_TIME_TAGS[1:], *_FLAG_TAGS, 89, 93))
+_NEEDED = frozenset((35, *_REQUIRED_HEADER))
+_WITH_REQUIRED_BODY = frozenset(name.encode() for name in _REQUIRED_BODY)
+#: Tags of plain messages, last field first as ``Message.first`` has them. A peer uses a few dozen.
+_PLAIN_TAGS: set[tuple[int, ...]] = set()
+_MOST_LAYOUTS = 512
 
 
 def check_structure(message: Message) -> Refusal | None:
     """First fault of ``message``, in the order in which engines report them; None when sound."""
+    return None if _is_plain(message) else check_thoroughly(message)
+
+
+def _is_plain(message: Message) -> bool:
+    """Whether ``message`` is plainly sound: most are, and this costs a third of the three walks.
+
+    No tag twice, none that some rule is about, nothing empty, all header fields in front, the CheckSum last.
+    Anything else is no verdict: the walks decide.
+    """
+    fields, first = message.fields, message.first
+    if len(fields) != len(first) or b"" in first.values():
+        return False
+    tags = tuple(first)
+    if tags not in _PLAIN_TAGS and not _learn_plain(tags, [tag for tag, _ in fields]):
+        return False
+    msg_type = first[35]
+    return (
+        msg_type.isalnum()
+        and msg_type not in _WITH_REQUIRED_BODY
+        and is_seq_num(first[34])
+        and parse_utc_timestamp(first[52]) is not None
+    )
+
+
+def _learn_plain(key: tuple[int, ...], tags: list[int]) -> bool:
+    """Whether a message with ``tags``, none of them twice, is plain as far as its tags go."""
+    found = set(tags)
+    header = len(_HEADER & found)
+    plain = (
+        _NEEDED <= found
+        and _INSPECTED.isdisjoint(found)
+        and _HEADER.issuperset(tags[:header])
+        and tags[-1] == 10
+        and min(tags) > 0
+        and list(key) == tags[::-1]
+    )
+    if plain:
+        if len(_PLAIN_TAGS) >= _MOST_LAYOUTS:
+            _PLAIN_TAGS.clear()
+        _PLAIN_TAGS.add(key)
+    return plain
+
+
+def check_thoroughly(message: Message) -> Refusal | None:
+    """As :func:`check_structure`, rule by rule."""
     return _check_fields(message) or _check_required(message) or _check_formats(message)
 
 

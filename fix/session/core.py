@@ -24,6 +24,8 @@ _MOST_JOBS = 64
 #: Faulty Rejects in a row that are answered by a Reject: two sides that find fault with each
 #: other's would never end.
 _MOST_REFUSED_REJECTS = 10
+#: Held messages that are acted upon in one go: behind a long gap there may be a hundred thousand.
+_DRAIN_AT_ONCE = 10
 
 
 class SessionCore:
@@ -196,16 +198,18 @@ class SessionCore:
             self._timers.gap_progress(now_ns)
 
     def _drain(self, now_ns: int) -> None:
-        """Act on held messages that have become due; see whether the gap is closed."""
+        """Act on held messages that have become due, a few in one go; see whether the gap is closed."""
         self._paused = False
+        left = _DRAIN_AT_ONCE
         while self._held and not self._closing:
             if self._next_in not in self._held:
-                self._held = {seq: message for seq, message in self._held.items() if seq > self._next_in}
                 break
             message = self._held[self._next_in]
-            if message is not None and message.msg_type == "1" and self._app_waits:
-                self._paused = True  # our Heartbeat must not overtake what the application answers
+            # Our Heartbeat must not overtake what the application answers.
+            if not left or (message is not None and message.msg_type == "1" and self._app_waits):
+                self._paused = True
                 return
+            left -= 1
             del self._held[self._next_in]
             if message is None:
                 self._advance(self._next_in + 1, now_ns)
@@ -216,6 +220,8 @@ class SessionCore:
         if self._next_in > self._gap_end:
             self._gap_end = 0
             self._events.append(GapFilled(self._next_in))
+            # Not before, message by message: what came twice or was filled over is of no use any more.
+            self._held = {seq: message for seq, message in self._held.items() if seq > self._next_in}
             if self._held:
                 # A second gap lies behind the first. A request without an end has asked for it
                 # too, and its answer is still on the way; if it is not, time will tell.

@@ -146,9 +146,13 @@ class StandDown(SessionEvent, frozen=True):
 
     To log on again would use up a number each time, until the numbers fit by accident and
     everything between them is lost without a word.
+
+    ``ours_low``: it is our number that the peer finds too low, so our memory has gone back. Then an acceptor
+    must not answer Logons either; where the peer's is too low, that one may come back right.
     """
 
     reason: str
+    ours_low: bool = False
 
 
 class Disconnect(SessionEvent, frozen=True):

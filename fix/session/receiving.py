@@ -208,9 +208,8 @@ class Receiving(SessionCore):
         self.peer_appl_ver_id = message.text(1137) if self.settings.is_fixt else ""
         self._timers.logged_on(now_ns)
         self._move(Signal.LOGON_ACCEPTED)
-        self._events.append(
-            LoggedOn(self._next_in, self.store.next_out, self._timers.interval_s, self.peer_appl_ver_id)
-        )  # fmt: skip
+        next_in = self._next_in + (seq == self._next_in)  # the Logon itself counts
+        self._events.append(LoggedOn(next_in, self.store.next_out, self._timers.interval_s, self.peer_appl_ver_id))
         if self._jobs:
             self._continue_resend(now_ns)
         if seq > self._next_in:
@@ -224,14 +223,14 @@ class Receiving(SessionCore):
             self._next_in += 1
         text = message.text(58)
         if _SAYS_TOO_LOW.search(text):
-            self._numbers_disagree(f"our Logon was refused: {text}")
+            self._numbers_disagree(f"our Logon was refused: {text}", ours_low=True)
 
-    def _numbers_disagree(self, reason: str) -> None:
+    def _numbers_disagree(self, reason: str, *, ours_low: bool = False) -> None:
         """Out of step for good: start over where that is agreed upon, else leave it to a person."""
         if self.settings.recover_by_reset and self.settings.role is Role.INITIATOR:
             self._ask_reset = True
         else:
-            self._events.append(StandDown(reason))
+            self._events.append(StandDown(reason, ours_low))
 
     # ---------------------------------------------------------- the live ones
 
@@ -330,6 +329,8 @@ class Receiving(SessionCore):
             self._send("5", (), now_ns)
         self._reset_when_down |= self.settings.reset_on_logout
         self._say_logged_out(text, by_peer=by_peer)
+        if by_peer and _SAYS_TOO_LOW.search(text):  # to an acceptor, the Logon that it answered with
+            self._numbers_disagree(f"the peer has logged out: {text}", ours_low=True)
         self._disconnect(text)
 
 

@@ -79,7 +79,7 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: A gap that shows no progress for this long is asked for again.
     resend_timeout_s: float = 10.0
     #: Messages of a resend made in one turn of the loop, at about 8 us each.
-    resend_chunk: int = 100
+    resend_chunk: int = 50
     #: Messages held while a gap is open. Beyond it they are dropped and asked for again.
     max_held_messages: int = 100_000
     #: Whether the venue cancels our orders when the session goes down. Carried for the

@@ -11,11 +11,13 @@ from fix.errors import GarbledMessageError
 from fix.messages import (
     Message,
     build,
+    encode_value,
     frame,
     join_fields,
     parse,
     parse_int,
     parse_utc_timestamp,
+    seal,
     utc_timestamp,
 )
 
@@ -65,6 +67,37 @@ def test_raw_data_may_contain_soh_when_its_length_is_announced() -> None:
     message = parse(join_fields("FIX.4.4", [(35, "B"), (95, 5), (96, b"a\x01b=c"), (58, "after")]))
     assert message.get(96) == b"a\x01b=c"
     assert message.text(58) == "after"
+
+
+@pytest.mark.parametrize(
+    ("begin_string", "fields", "sound"),
+    [
+        ("FIX.4.4", [(96, b"abc")], False),
+        ("FIX.4.4", [(96, b"abc"), (95, 3)], False),
+        ("FIX.4.4", [(95, "x"), (96, b"abc")], False),
+        ("FIX.4.4", [(95, 2), (96, b"abc")], False),
+        ("FIX.4.4", [(95, 3), (96, b"abc"), (96, b"abc")], False),
+        ("FIX.4.4", [(95, 3), (108, 30), (96, b"a\x01c")], True),
+        ("FIX.4.4", [(95, 9), (95, 3), (96, b"abc")], True),
+        ("FIX.4.4", [(95, 3)], True),
+        ("FIX.4.0", [(96, b"abc")], False),
+        ("FIX.4.1", [(355, b"abc")], True),  # no field of that version: a matter of the dictionary
+        ("FIX.4.2", [(355, b"abc")], False),
+        ("FIX.4.2", [(619, b"abc")], True),
+        ("FIX.4.3", [(619, b"abc")], False),
+        ("FIX.4.4", [(1402, b"abc")], True),
+        ("FIXT.1.1", [(1402, b"abc")], False),
+        ("FIX.4.4", [(89, b"abc")], False),
+    ],
+)
+def test_raw_data_needs_its_length_before_it(begin_string: str, fields: list[tuple[int, bytes]], sound: bool) -> None:
+    text = b"35=B\x01" + b"".join([b"%d=%b\x01" % (tag, encode_value(value)) for tag, value in fields])
+    raw = seal(b"8=%b\x019=" % begin_string.encode(), text)
+    if sound:
+        assert [(tag, value) for tag, value in parse(raw).fields[3:-1]] == [(t, encode_value(v)) for t, v in fields]
+    else:
+        with pytest.raises(GarbledMessageError):
+            parse(raw)
 
 
 def test_a_value_cannot_smuggle_in_a_field() -> None:

@@ -365,6 +365,22 @@ def test_a_driver_that_does_not_drain_gets_the_rest_by_ticks(tmp_path: Path) -> 
     assert [event.seq for event in venue.of(AppMessage)] == [2, 4] and venue.machine.steady
 
 
+def test_what_is_held_behind_a_long_gap_comes_in_portions_and_in_order(tmp_path: Path) -> None:
+    """One turn of a loop must not carry a hundred thousand messages; nothing is lost or twice between portions."""
+    venue, peer = logged_on(tmp_path)
+    for seq in range(3, 103):
+        peer.say("D", seq, [(11, seq)])
+    raw = build("FIX.4.4", "D", 2, "AXIOM", "OPT", utc_timestamp(START_NS), [(11, "A")])
+    portions = [[event.seq for event in venue.machine.receive(raw, START_NS) if isinstance(event, AppMessage)]]
+    late = build("FIX.4.4", "D", 103, "AXIOM", "OPT", utc_timestamp(START_NS), [(11, "late")])
+    portions.append([event.seq for event in venue.machine.receive(late, START_NS) if isinstance(event, AppMessage)])
+    assert venue.machine.draining and not venue.machine.steady
+    while venue.machine.draining:
+        portions.append([event.seq for event in venue.machine.drain(START_NS) if isinstance(event, AppMessage)])
+    assert [seq for portion in portions for seq in portion] == list(range(2, 104))
+    assert max(map(len, portions)) <= 11 and venue.machine.steady
+
+
 def test_header_groups_are_kept_and_resent(tmp_path: Path) -> None:
     venue, peer = logged_on(tmp_path)
     hops: list[Field] = [(627, 2), (628, "A"), (630, 9), (628, "B"), (629, "20151224-14:30:00")]

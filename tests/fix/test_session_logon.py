@@ -10,6 +10,7 @@ from fix.session import (
     AppMessage,
     Disconnect,
     GapDetected,
+    LoggedOn,
     LogonRefused,
     Resent,
     Role,
@@ -105,7 +106,7 @@ def test_refused_number_is_left_to_a_person_by_default(text: str, tmp_path: Path
     client = Side(tmp_path, initiator_settings())
     client.note(client.machine.connected(START_NS))
     ScriptedPeer(client).say("5", 1, [(58, text)])
-    assert client.of(StandDown) == [StandDown(f"our Logon was refused: {text}")]
+    assert client.of(StandDown) == [StandDown(f"our Logon was refused: {text}", ours_low=True)]
     assert isinstance(client.events[-1], Disconnect)
 
 
@@ -117,6 +118,28 @@ def test_logon_too_low_is_left_to_a_person_by_default(role: Role, tmp_path: Path
     ScriptedPeer(side).logon(4)
     (stand_down,) = side.of(StandDown)
     assert stand_down.reason == "the peer's Logon was refused: MsgSeqNum too low, expecting 9 but received 4"
+    assert not stand_down.ours_low
+
+
+def test_an_acceptor_whose_memory_has_gone_back_hears_it_from_the_peer(tmp_path: Path) -> None:
+    side = Side(tmp_path, acceptor_settings())
+    peer = ScriptedPeer(side)
+    peer.logon(1)
+    peer.say("5", 2, [(58, "MsgSeqNum too low, expecting 50 but received 1")])
+    text = "the peer has logged out: MsgSeqNum too low, expecting 50 but received 1"
+    assert side.of(StandDown) == [StandDown(text, ours_low=True)]
+    assert isinstance(side.events[-1], Disconnect)
+
+
+@pytest.mark.parametrize(("seq", "next_in"), [(4, 5), (6, 4)])
+def test_logged_on_says_the_number_that_is_expected_from_then_on(seq: int, next_in: int, tmp_path: Path) -> None:
+    """The Logon itself is counted, unless it lies behind a gap."""
+    side = Side(tmp_path, acceptor_settings())
+    side.store.set_next_in(4)
+    side.crash()
+    ScriptedPeer(side).logon(seq)
+    (logged_on,) = side.of(LoggedOn)
+    assert (logged_on.next_in, side.machine.next_in) == (next_in, next_in)
 
 
 def test_other_refusals_are_not_about_numbers(client: Side) -> None:

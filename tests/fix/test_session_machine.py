@@ -50,7 +50,7 @@ def test_logon_is_answered_with_the_peers_heartbeat_interval(venue: Side) -> Non
     (reply,) = ScriptedPeer(venue).logon(heartbeat=17)
     assert (reply.msg_type, reply.seq, reply.text(98), reply.text(108)) == ("A", 1, "0", "17")
     assert venue.machine.state is State.LOGGED_ON and venue.machine.steady
-    assert venue.of(LoggedOn) == [LoggedOn(1, 2, 17)]
+    assert venue.of(LoggedOn) == [LoggedOn(2, 2, 17)]
     assert venue.store.next_in == 2
 
 

@@ -83,7 +83,7 @@ def test_several_values_and_foreign_ones_are_named() -> None:
         ("FIX.4.4", "553=joe|554=s3cret|"),
         ("FIX.4.2", "95=6|96=s3cret|"),
         ("FIXT.1.1", "553=joe|925=s3cret|1137=9|"),
-        ("FIXT.1.1", "1402=s3cret|1137=9|"),
+        ("FIXT.1.1", "1401=6|1402=s3cret|1137=9|"),
         ("FIX.9.9", "554=s3cret|"),
     ],
 )
@@ -91,6 +91,13 @@ def test_secrets_are_never_shown(begin_string: str, secret: str) -> None:
     text = describe(message(f"35=A|{HEAD}98=0|108=30|{secret}", begin_string).raw)
     assert "s3cret" not in text
     assert "********" in text
+
+
+@pytest.mark.parametrize(
+    "raw", [b"35=A\x01554=s3cret\x01x", b"8=FIX.4.4\x0135=A\x0196=s3cret\x01", b"35=A\x01554=s3cret"]
+)
+def test_secrets_are_not_shown_where_the_rest_cannot_be_read_either(raw: bytes) -> None:
+    assert "s3cret" not in (text := describe(raw)) and "***" in text and text.startswith("unreadable (")
 
 
 def test_bytes_that_are_no_message_are_said_to_be_none() -> None:

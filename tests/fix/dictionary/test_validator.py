@@ -55,7 +55,7 @@ def verdict(body: str, validation: Validation | None = None, version: str = "FIX
         (f"35=*|{HEAD}", (11, None)),
         (f"35=D|{HEAD}{ORDER}40=1|", (13, 40)),
         (f"35=D|{ORDER}{HEAD}", (14, 34)),
-        (f"35=0|{HEAD}89=x|112=A|", (14, 112)),
+        (f"35=0|{HEAD}93=1|89=x|112=A|", (14, 112)),
         (f"35=D|{HEAD}{ORDER}386=3|336=1|336=2|", (16, 386)),
         (f"35=D|{HEAD}{ORDER}386=2|336=1|336=2|", None),
         (f"35=D|{HEAD}{ORDER}386=0|", None),
@@ -223,7 +223,8 @@ def test_the_quick_pass_and_the_close_look_agree(version: str) -> None:
     application = load(version)
     transport = load("FIXT.1.1") if version.startswith("FIX.5") else application
     validator = Validator(transport, None if transport is application else application)
-    tags = list(application.tags)
+    raw_data = traffic.data_tags(transport) | traffic.data_tags(application)  # alone, they are a matter of the parser
+    tags = [tag for tag in application.tags if tag not in raw_data]
     sound = 0
     for _ in range(300):
         msg_type = rng.choice(sorted(application.msg_types))

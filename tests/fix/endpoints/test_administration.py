@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,34 @@ async def test_sides_whose_numbers_disagree_stand_down_until_a_person_mends_them
     assert world.client.enabled
     await world.both(State.LOGGED_ON)
     assert world.initiator.attempts == attempts + 1
+
+
+@pytest.mark.parametrize(
+    "mend", [lambda world: world.venue.set_next_out(50), lambda world: world.client.reset_sequences()]
+)
+async def test_an_acceptor_whose_store_has_gone_back_lets_nobody_in_until_it_is_mended(
+    world: World, mend: Callable[[World], None]
+) -> None:
+    """By a person on its side, or by a peer that starts the numbers over: each refused logon would use one up."""
+    await world.initiator.stop()
+    await world.both(State.DISCONNECTED)
+    world.client.set_next_in(50)
+    await world.open_client()
+    await world.venue_handler.until(lambda: not world.venue.enabled)
+    assert "too low, expecting 50" in world.venue.closed_reason()
+    used = world.venue.next_out
+    await world.client_handler.until(lambda: not world.client.enabled)
+    world.client.connect()
+    async with asyncio.timeout(20):
+        while not any("too low, expecting 50" in drop for drop in world.acceptor.drops):
+            await asyncio.sleep(0.001)
+    assert (world.venue.next_out, world.venue.connected) == (used, False)
+    world.client.disconnect("mending")  # it redials: numbers cannot be changed in the middle of a logon
+    await world.client.wait_state(State.DISCONNECTED)
+    mend(world)
+    world.client.connect()
+    await world.both(State.LOGGED_ON)
+    assert world.venue.enabled and world.client.next_in == world.venue.next_out
 
 
 async def test_description_is_json_and_holds_no_secret(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from fix.session import GapDetected, SequencesReset, State
 from fix.store import MessageStore
 from fix.testing import initiator_settings
 from market import records
-from tests.fix.endpoints.world import World, new_orders, reports
+from tests.fix.endpoints.world import Raw, Recorder, World, new_orders, reports
 
 # ---------------------------------------------------------------------- ordinary life
 
@@ -250,3 +252,44 @@ def test_the_same_on_uvloop(story: Any, tmp_path: Path) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+class Busy(Recorder):
+    """A handler that takes half a millisecond a message, and notes in which turn of the loop it got it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+        self.turns: Counter[int] = Counter()
+        self._next_turn()
+
+    def _next_turn(self) -> None:
+        self.turn += 1
+        asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def on_message(self, session: FixSession, msg_type: str, raw: bytes, poss_dup: bool) -> None:
+        until_ns = time.perf_counter_ns() + 500_000
+        while time.perf_counter_ns() < until_ns:
+            pass
+        self.turns[self.turn] += 1
+        super().on_message(session, msg_type, raw, poss_dup)
+
+
+async def test_a_long_gap_that_closes_leaves_the_loop_to_others_in_between(tmp_path: Path) -> None:
+    world = World(tmp_path, hot=False)
+    world.venue_handler = busy = Busy()
+    world.venue.handler = busy
+    await world.open_venue()
+    async with Raw(world.port) as peer:
+        peer.writer.write(peer.logon())
+        peer.writer.write(b"".join([peer.say("B", seq, [(148, f"{seq}")]) for seq in range(3, 203)]))
+        async with asyncio.timeout(20):
+            while world.venue.machine.snapshot()["held"] != 200:
+                await asyncio.sleep(0)
+        peer.writer.write(peer.say("B", 2, [(148, "2")]) + peer.say("B", 203, [(148, "203")]))
+        async with asyncio.timeout(20):
+            while world.venue.next_in != 204:
+                await asyncio.sleep(0)
+    assert [int(parse(raw).text(148)) for _, raw, _ in busy.messages] == list(range(2, 204))
+    assert max(busy.turns.values()) <= 21  # one portion behind the one that used up the turn
+    await world.close()

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fix.dictionary import validator_for
+from fix.dictionary import Validation, load, validator_for
+from fix.dictionary.plan import Values, both
 from fix.endpoints.steady import SteadyReader, SteadyWriter
 from fix.messages import build, checksum, utc_timestamp
-from fix.session import AppMessage, SessionMachine
+from fix.session import AppMessage, SessionMachine, TimestampPrecision
 from fix.store import MemoryStore
 from fix.testing import START_NS, ScriptedPeer, Side, acceptor_settings, initiator_settings
 
@@ -160,6 +161,8 @@ ALPHABET = {
     40: ["2", "Q", "1"], 44: ["12.45", ".", "1,2"], 59: ["0", "A1"], 21: ["1", "9"], 77: ["O", "K"], 110: ["7"],
     60: ["20151224-14:30:00", "20151324-14:30:00", "now"], 453: ["0", "1"], 9999: ["own"], 18: ["1 2", "1 ?"],
     126: ["20151224-14:30:00.1"], 114: ["Y", "N", "y"], 117: ["Q1"], 58: ["text"], 78: ["0", "1", "00"],
+    528: ["A", "Z", "AA"], 529: ["1", "1 2 A", "1  2", " 1", "?"], 432: ["20151224", "20151232", "2015-1-1"],
+    210: ["10", "1_0", "+1"], 847: ["1", "1000", "x"], 854: ["0", "9"], 168: ["20151224-24:00:00", "20151231-23:59:60"],
 }  # fmt: skip
 VALUES = st.lists(
     st.sampled_from(sorted(ALPHABET)).flatmap(lambda tag: st.tuples(st.just(tag), st.sampled_from(ALPHABET[tag]))),
@@ -169,12 +172,12 @@ PLAIN = [(11, "A1"), (21, "1"), (38, "10"), (40, "2"), (54, "1"), (55, "GOOG"), 
 
 
 @settings(max_examples=300)
-@given(VALUES, VALUES, st.sampled_from(["FIX.4.4", "FIX.4.2"]))
+@given(VALUES, VALUES, st.sampled_from(["FIX.4.4", "FIX.4.2"]), st.booleans())
 def test_dictionary_would_have_accepted_what_the_reader_takes(
-    extra: list[tuple[int, str]], other: list[tuple[int, str]], version: str
+    extra: list[tuple[int, str]], other: list[tuple[int, str]], version: str, strict: bool
 ) -> None:
     """Learn a shape from a message that the machine accepts; then change its values at will."""
-    validator = validator_for(version)
+    validator = validator_for(version, Validation(strict=strict))
     made = SteadyReader(acceptor_settings(begin_string=version), validator)
     first = [*[field for field in PLAIN if field[0] not in dict(extra)], *extra]
     changed = [(tag, dict(other).get(tag, value)) for tag, value in first]
@@ -188,6 +191,67 @@ def test_dictionary_would_have_accepted_what_the_reader_takes(
     made.accepted(raws[0])
     if take(made, raws[1], 3) is not None:
         assert is_plain(machine.receive(raws[1], START_NS)), raws[1]
+
+
+ODD = ["", "0", "-", "-0", "007", "1.", ".5", "1.5.", "+1", "1e5", "999999999", "2147483648", "-2147483648", "9" * 21,
+       "Y", "y", "YN", "A", "AB", "1 2", "1  2", " 1", "1 ", "20150229", "20151232", "00000101", "20151224-14:30:00",
+       "20151224-14:30:60.123456789", "20151224-24:00:00", "20150229-00:00:00", "14:30:00", "14:30", "USD", "^", "]",
+       "\\"]  # fmt: skip
+VERSIONS = ["FIX.4.0", "FIX.4.1", "FIX.4.2", "FIX.4.3", "FIX.4.4", "FIXT.1.1", "FIX.5.0", "FIX.5.0SP1", "FIX.5.0SP2"]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_pattern_of_a_field_matches_nothing_that_its_tests_refuse(version: str, strict: bool) -> None:
+    values = Values(load(version), Validation(strict=strict))
+    built_in = 0
+    for tag in values.dictionary.tags:
+        pattern, test = values.pattern(tag), both(values.tests(tag))
+        field = values.dictionary.field(tag)
+        assert field is not None
+        if pattern is None:
+            assert test is not None, "somebody must look at the value"
+            continue
+        built_in += test is not None
+        known = list(field.values)
+        for text in {*ODD, *known, *(f"{one} {known[0]}" for one in known), *(f"{one}{known[0]}" for one in known)}:
+            value = text.encode("latin-1", "replace")
+            if re.fullmatch(pattern, value):
+                assert value and (test is None or test(value)), (tag, field.type, value)
+        for value in (text.encode("latin-1", "replace") for text in known):
+            assert bool(re.fullmatch(pattern, value)) == bool(test is None or test(value)), (tag, value)
+    assert built_in > 10 or version == "FIXT.1.1"
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(VERSIONS), st.data(), st.text("0123456789-.:YNABab +Z\x02", max_size=24))
+def test_pattern_of_any_field_against_any_text(version: str, data: st.DataObject, text: str) -> None:
+    values = Values(load(version), Validation())
+    tag = data.draw(st.sampled_from(sorted(values.dictionary.tags)))
+    pattern, test, value = values.pattern(tag), both(values.tests(tag)), text.encode()
+    if pattern is not None and re.fullmatch(pattern, value):
+        assert value and (test is None or test(value))
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "\xe9" * 3, "\xff" * 600])
+def test_checksum_of_long_messages_and_of_bytes_above_127(text: str) -> None:
+    long = [*ORDER[:-1], (58, text)]
+    assert take(reader(), order(body=long)) == order(body=long)
+    raw = order(body=long)
+    for wrong in ((int(raw[-4:-1]) + 1) % 256, 256, 999):
+        assert take(reader(), raw[:-4] + b"%03d\x01" % wrong) is None
+
+
+def test_body_length_that_is_wrong_by_its_digits_is_left_for_the_machine() -> None:
+    raw = order()
+    length = re.search(rb"\x019=(\d+)\x01", raw)
+    assert length is not None
+    for wrong in (b"%d" % (int(length[1]) + 1), b"%d" % (int(length[1]) - 1), b"9%b" % length[1], length[1][:-1]):
+        changed = with_sum(raw[: length.start(1)] + wrong + raw[length.end(1) :])
+        assert take(reader(), changed) is None
+    padded = with_sum(raw[: length.start(1)] + b"0" + length[1] + raw[length.end(1) :])
+    if take(reader(), padded) is not None:
+        assert is_plain(logged_on().receive(padded, START_NS))
 
 
 @pytest.mark.parametrize("version", ["FIX.4.2", "FIX.4.4"])
@@ -224,6 +288,15 @@ def test_steady_writer_writes_what_the_machine_writes(
     side.machine._send("D", fields, START_NS)
     assert ours == side.machine.take_output()
     side.store.release()
+
+
+@pytest.mark.parametrize("precision", list(TimestampPrecision))
+def test_writer_stamps_each_message_with_its_own_time(precision: TimestampPrecision) -> None:
+    writer = SteadyWriter(initiator_settings(timestamp_precision=precision))
+    for ago_ns in (0, 1, 999_999, 1_000_000, 999_000_000, 999_999_999, 10**9, 61 * 10**9, -5, 86_400 * 10**9, 0):
+        raw = writer.build("D", 1, ORDER, START_NS - ago_ns)
+        assert raw is not None
+        assert b"\x0152=%b\x01" % utc_timestamp(START_NS - ago_ns, int(precision)) in raw
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,34 @@ def test_cancel_of_an_order_that_is_refused_with_it_is_refused_too() -> None:
     assert (rows["cl_ord_id"].tolist(), refused) == ([1, 2], (2, 3))
 
 
+def quote_entries(*quote_ids: int) -> Any:
+    entries = records.table(records.QUOTE_ENTRY, len(quote_ids))
+    entries["quote_id"] = quote_ids
+    return entries
+
+
+def test_mass_quotes_count_by_message_and_go_whole_or_not_at_all() -> None:
+    bench = Bench(messages=6)  # 4 for anything new
+    entries = quote_entries(7, 7, 7, 8, 9, 9)
+    bench.gate.admit_quotes(entries, 0, 6, per_message=2)  # 7 takes two messages, 8 and 9 one each
+    with pytest.raises(ThrottledError, match="beyond the throttle of 6") as refused:
+        bench.gate.admit_quotes(entries, 4, 2, per_message=2)
+    assert refused.value.refused == (4, 5)
+    bench.now = S
+    with pytest.raises(ThrottledError):
+        bench.gate.admit_quotes(quote_entries(1, 2, 3, 4, 5), 0, 5, per_message=2)
+    bench.gate.admit_quotes(entries, 0, 6, per_message=2)  # nothing was used up by the refusal
+
+
+def test_mass_quote_does_not_pass_orders_that_wait() -> None:
+    bench = Bench(messages=4, reserve_for_cancels=0, policy=ThrottlePolicy.QUEUE)
+    bench.gate._arm = lambda: None  # type: ignore[method-assign]  # no loop is needed: nothing has its turn here
+    bench.gate.admit_rows(actions(NEW, NEW, NEW, NEW, NEW), 0, 5)
+    bench.now = S
+    with pytest.raises(ThrottledError):
+        bench.gate.admit_quotes(quote_entries(1), 0, 1, per_message=2)
+
+
 async def test_cancel_passes_the_queue_unless_its_own_order_waits() -> None:
     bench = Bench(policy=ThrottlePolicy.QUEUE)
     rows, refused = bench.gate.admit_rows(actions(NEW, NEW, NEW, NEW, NEW), 0, 5)
