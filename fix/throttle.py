@@ -110,6 +110,17 @@ class Throttle:
                 return when + self._window_ns
         return now_ns + self._window_ns
 
+    @property
+    def sent(self) -> list[tuple[int, int]]:
+        """What is in the window: when, and how many, oldest first."""
+        return list(self._sent)
+
+    @sent.setter
+    def sent(self, entries: list[tuple[int, int]]) -> None:
+        """Go on from a window that somebody else has kept meanwhile."""
+        self._sent = deque(entries)
+        self._used = sum(count for _, count in entries)
+
     def snapshot(self, now_ns: int) -> dict[str, int | float | str]:
         """State for people."""
         settings = self.settings

@@ -34,6 +34,7 @@ from fix.codec.views import executions_of, orders_of, quotes_of
 from market.jit import kernel
 
 TYPE_REPORT, TYPE_REJECT = np.int64(ord("8")), np.int64(ord("9"))
+TYPE_HEARTBEAT = np.int64(ord("0"))
 # ``next_in`` of a message that the session machine has accepted already: no role, peer or sequence
 # check. Far from every MsgSeqNum, so that a wrong one never means it.
 _ACCEPTED = np.int64(-(1 << 62))
@@ -52,6 +53,7 @@ _CLIENT, _VENUE = np.int64(Role.CLIENT), np.int64(Role.VENUE)
 _SENDER, _TARGET, _SEQ = np.int64(Slot.SENDER_COMP_ID), np.int64(Slot.TARGET_COMP_ID), np.int64(Slot.MSG_SEQ_NUM)
 _SENDING, _DUP, _RESEND = np.int64(Slot.SENDING_TIME), np.int64(Slot.POSS_DUP_FLAG), np.int64(Slot.POSS_RESEND)
 _HEADER_FIELDS = slot_bits(Slot.MSG_TYPE, Slot.SENDER_COMP_ID, Slot.TARGET_COMP_ID, Slot.MSG_SEQ_NUM, Slot.SENDING_TIME)
+_HEARTBEAT_FIELDS = 5  # MsgType, SenderCompID, TargetCompID, MsgSeqNum, SendingTime
 _YES, _NO = 89, 78
 _0 = np.uint64(0)
 _DUP_BITS = slot_bits(Slot.POSS_DUP_FLAG, Slot.POSS_RESEND)
@@ -214,6 +216,29 @@ def decode(
         messages += 1
         at = body_end + TRAILER_BYTES
     return at - start, frames, messages, stop
+
+
+@kernel
+def decode_heartbeat(link: LinkState, buf: Any, start: int, end: int, next_in: int, now_ns: int) -> int:
+    """Bytes of the Heartbeat(35=0) at ``start`` that says nothing but that the peer is alive; 0: it is none.
+
+    Held to what :func:`decode` holds a message to, and it must have no field beside those of every
+    header: one that answers a TestRequest is for the session machine. Buffers as for :func:`decode`.
+    """
+    words = link.words
+    status, body, body_end = find_message(words, link.text, buf, start, end)
+    if status != 0 or message_type(buf, body) != TYPE_HEARTBEAT:
+        return 0
+    fields = scan_fields(words, buf, start, body, body_end)
+    if fields != _HEARTBEAT_FIELDS:
+        return 0
+    field, seen = index_fields(words, buf, body, fields, True)
+    if field < 0 or seen != _HEADER_FIELDS:
+        return 0
+    msg_seq, sending_ns, poss_dup = _header(words, buf, seen)
+    if msg_seq < 0 or _refusal(words, buf, next_in, now_ns, msg_seq, sending_ns, poss_dup) != 0:
+        return 0
+    return body_end + TRAILER_BYTES - start
 
 
 def decode_one(

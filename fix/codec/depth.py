@@ -34,7 +34,7 @@ class DepthBook:
         self.symbol = symbol
         self.bids: dict[Decimal, int] = {}
         self.offers: dict[Decimal, int] = {}
-        self.trades: list[BookTrade] = []
+        self.trades: dict[str, BookTrade] = {}  # those that stand, by MDEntryID(278), oldest first
         self.halted = False
         self.broken = True  # until the first snapshot
         self.updates = 0
@@ -73,7 +73,7 @@ class DepthBook:
     def _update(self, entry: dict[int, bytes]) -> None:
         action, kind = entry[279].decode(), entry.get(269, b"").decode()
         if kind == _TRADE:
-            self.trades.append(BookTrade(Decimal(entry[270].decode()), int(entry[271])))
+            self._trade(action, entry)
             return
         if kind not in (BID, OFFER) or 270 not in entry:
             self.broken = True
@@ -85,3 +85,11 @@ class DepthBook:
         elif action in (_NEW, _CHANGE):
             levels[price] = int(entry.get(271, b"0"))
         self.broken |= not fits or action not in (_NEW, _CHANGE, _DELETE)
+
+    def _trade(self, action: str, entry: dict[int, bytes]) -> None:
+        """A trade, its correction, or its bust; one that was told before we listened is taken as it is now."""
+        number = entry.get(278, b"").decode("latin-1") or f"unnamed {len(self.trades)}"
+        if action == _DELETE:
+            self.trades.pop(number, None)
+        else:
+            self.trades[number] = BookTrade(Decimal(entry[270].decode()), int(entry[271]))

@@ -12,6 +12,7 @@ import numpy as np
 from fix.codec.fields import EncodeStop
 from fix.codec.link import (
     OPEN_CANCEL,
+    OPEN_HEARTBEAT,
     OPEN_MASS_CANCEL,
     OPEN_MASS_STATUS,
     OPEN_NEW,
@@ -168,3 +169,14 @@ def encode_orders(
         o = close_message(words, out, start, o, SHORT_LENGTH)
         ends[k] = o
     return o, count, _DONE
+
+
+@kernel
+def encode_heartbeat(link: LinkState, next_out: int, now_ns: int, out: Any, ends: Any) -> int:
+    """Write a Heartbeat(35=0) with MsgSeqNum ``next_out`` to the start of ``out`` (MESSAGE_ROOM bytes); its size."""
+    words = link.words
+    set_time(words, now_ns)
+    o = open_message(words, link.text, out, np.int64(0), OPEN_HEARTBEAT, next_out)
+    o = close_message(words, out, np.int64(0), o, SHORT_LENGTH)
+    ends[0] = o
+    return o

@@ -114,7 +114,7 @@ LAST_TABLE_TAG = 1023
 # Negative table entries: not a slot.
 OTHER = -1  # not known here: information in a report, an instruction nobody may ignore in an order
 HARMLESS = -2  # allowed in an order: says nothing about how to execute it
-DATA_LENGTH = -3  # the next field's value has this many bytes and may hold SOH
+DATA_LENGTH = -3  # the next field, tag + 1, has a value of this many bytes and may hold SOH
 REFUSE = -4  # routing, encryption, or a field that has no place in a body: session machine
 HEADER_EXTRA = -5  # header fields that change nothing: SenderSubID and the like
 
@@ -139,7 +139,9 @@ _DATA_LENGTH_TAGS = (348, 350, 352, 354, 356, 358, 360, 362, 364, 445, 618, 621)
 # SenderSubID, TargetSubID, SenderLocationID, TargetLocationID, LastMsgSeqNumProcessed.
 _HEADER_EXTRA_TAGS = (50, 57, 142, 143, 369)
 # BeginString, BodyLength, CheckSum; SecureData, Signature, RawData, XmlData; OnBehalfOf*, DeliverTo*; encoding.
-_REFUSED_TAGS = (8, 9, 10, 89, 90, 91, 93, 95, 96, 115, 116, 128, 129, 144, 145, 212, 213, 347)
+# Last, raw data that stands alone: where it ends is not known (behind its length it is not looked at).
+_REFUSED_TAGS = (8, 9, 10, 89, 90, 91, 93, 95, 96, 115, 116, 128, 129, 144, 145, 212, 213, 347,
+                 *(tag + 1 for tag in _DATA_LENGTH_TAGS))  # fmt: skip
 
 
 def _tag_table() -> np.ndarray[tuple[int], np.dtype[np.int8]]:

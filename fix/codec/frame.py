@@ -33,7 +33,7 @@ from fix.codec.link import (
     VALUE_AT,
     VALUE_SIZE,
 )
-from fix.codec.words import ALL, digits8, find_byte, first_bytes, load_u64, lowest_bit, scan64, word_of
+from fix.codec.words import ALL, digits4, digits8, find_byte, first_bytes, load_u64, lowest_bit, scan64, word_of
 from market.jit import kernel
 
 SOH = 1
@@ -148,16 +148,16 @@ def read_tag(buf: Any, at: int) -> Any:
     equals = find_byte(word, _EQUALS)
     if equals < 1 or equals > 7 or (word & _255) == _BYTE_0:
         return -1, at
-    return digits8(word, equals), at + equals + 1
+    return digits4(word, equals) if equals <= 4 else digits8(word, equals), at + equals + 1
 
 
 @kernel
-def skip_data(words: Any, buf: Any, field: int, fields: int, size: int) -> int:
-    """Field number after the data field ``field`` whose value has ``size`` bytes; -HandOver where it has not."""
+def skip_data(words: Any, buf: Any, field: int, fields: int, data_tag: int, size: int) -> int:
+    """Field number after the field ``field``, ``data_tag`` with ``size`` bytes; -HandOver where it is not that."""
     if size < 1 or field >= fields:
         return _STRUCTURE
     tag, value = read_tag(buf, words[SOH_AT + field - 1] + 1)
-    if tag < 0:
+    if tag != data_tag:
         return _STRUCTURE
     for k in range(field, fields):
         if words[SOH_AT + k] == value + size:
@@ -201,7 +201,7 @@ def index_fields(words: Any, buf: Any, body: int, fields: int, strict: bool) -> 
             return _UNSUPPORTED, seen
         elif slot == DATA_LENGTH:
             size = digits8(load_u64(buf, value), stop - value) if stop - value <= 8 else -1
-            k = skip_data(words, buf, k, fields, size)
+            k = skip_data(words, buf, k, fields, tag + 1, size)
             if k < 0:
                 return k, seen
             stop = words[SOH_AT + k - 1]

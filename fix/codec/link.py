@@ -33,6 +33,8 @@ OUT_DAY = 16  # days since the epoch last written, and its YYYYMMDD
 OUT_DATE_WORD = 17
 HAND_OVER_CODE = 18
 HAND_OVER_TAG = 19
+IN_CLOCK_WORD = 20  # HH:MM:SS last read, and its nanoseconds since midnight
+IN_CLOCK_NS = 21
 OWNER = 28  # participant that incoming orders belong to
 OUT_TIME = 29  # two words: "-HH:MM:S" and "S.mmm" of the batch in hand
 SOH_AT = 32  # int64[MAX_FIELDS]: ends of the fields of the message in hand
@@ -55,12 +57,12 @@ MAX_MD_REQ_ID_BYTES = 32
 TEXT_BYTES = MD_REQ_ID_TEXT + 64 + 64  # the last 64: block copies may read past an entry
 
 #: MsgType of each opening, in order.
-OPENINGS = ("D", "F", "G", "q", "AF", "8", "9", "W", "i")
+OPENINGS = ("D", "F", "G", "q", "AF", "8", "9", "W", "i", "0")
 OPEN_NEW, OPEN_CANCEL, OPEN_REPLACE, OPEN_MASS_CANCEL = np.arange(4)
-OPEN_MASS_STATUS, OPEN_REPORT, OPEN_REJECT, OPEN_SNAPSHOT, OPEN_MASS_QUOTE = np.arange(4, 9)
+OPEN_MASS_STATUS, OPEN_REPORT, OPEN_REJECT, OPEN_SNAPSHOT, OPEN_MASS_QUOTE, OPEN_HEARTBEAT = np.arange(4, 10)
 #: Digits that an opening keeps for BodyLength(9): what the common message of that type needs. Where a
 #: message needs more or fewer, ``close_message`` moves its body.
-LENGTH_DIGITS = (3, 3, 3, 3, 3, 3, 3, 3, 4)
+LENGTH_DIGITS = (3, 3, 3, 3, 3, 3, 3, 3, 4, 3)
 
 
 class LinkState(NamedTuple):
@@ -116,6 +118,7 @@ class HotLink:
         words[[ROLE, SESSION, OWNER, CHECK_LATENCY_NS, OUT_DAY]] = (int(role), session, owner, check_latency_ns, -1)
         prefix = f"8={begin_string}\x019=".encode()
         words[PREFIX_BYTES] = len(prefix)
+        words[[IN_DATE_NS, IN_CLOCK_NS]] = -1  # zero bytes, as the words beside them have, are no date and no time
         self._put(PREFIX_TEXT, prefix)
         for at, size_at, comp_id in ((IN_SENDER, IN_SENDER_BYTES, target), (IN_TARGET, IN_TARGET_BYTES, sender)):
             words[size_at] = len(comp_id)

@@ -19,6 +19,7 @@ from fix.codec.values import price_value, qty_value, uint_value
 from market.enums import FrameKind, TradingStatus
 from market.jit import kernel
 from market.records import NO_INSTRUMENT
+from market.rings import FIX_SOURCE
 
 TYPE_SNAPSHOT, TYPE_INCREMENTAL = np.int64(ord("W")), np.int64(ord("X"))
 
@@ -49,7 +50,7 @@ def _begin_quote(words: Any, instrument: int, msg_seq: int, sending_ns: int, now
     """An empty top of book, open; unknown where there is no instrument."""
     session = words[SESSION]
     rows[i].kind = _QUOTE
-    rows[i].source = session
+    rows[i].source = FIX_SOURCE + session  # never the number of a ring
     rows[i].crc = 0
     rows[i].jseq = 0
     rows[i].ts_ns = sending_ns

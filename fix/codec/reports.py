@@ -12,7 +12,16 @@ import numpy as np
 from fix.codec.fields import HandOver, Slot, slot_bits
 from fix.codec.link import HAND_OVER_TAG, SESSION, VALUE_AT, VALUE_SIZE
 from fix.codec.symbols import PRICE_SCALE, find_symbol
-from fix.codec.values import BAD_PRICE, id_value, is_our_id, price_value, qty_value, time_value, uint_value
+from fix.codec.values import (
+    BAD_PRICE,
+    id_and_origin,
+    id_value,
+    is_our_id,
+    price_value,
+    qty_value,
+    time_value,
+    uint_value,
+)
 from market.enums import ExecType, FrameKind, OrdStatus, Side
 from market.jit import kernel
 from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_QUOTE, EXEC_UNKNOWN_SYMBOL, NO_INSTRUMENT
@@ -165,8 +174,8 @@ def _put_numbers(words: Any, buf: Any, seen: Any, scale: int, rows: Any, i: int)
 
 
 @kernel
-def _put_ids(words: Any, buf: Any, seen: Any, msg_seq: int, ts_ns: int, now_ns: int, rows: Any, i: int) -> None:
-    """Header and ids of a report."""
+def _put_ids(words: Any, buf: Any, seen: Any, msg_seq: int, ts_ns: int, now_ns: int, rows: Any, i: int) -> bool:
+    """Header and ids of a report; whether ClOrdID is there and 16 hex digits."""
     session = words[SESSION]
     rows[i].source = session
     rows[i].crc = 0
@@ -174,11 +183,16 @@ def _put_ids(words: Any, buf: Any, seen: Any, msg_seq: int, ts_ns: int, now_ns: 
     rows[i].ts_ns = ts_ns
     rows[i].recv_ns = now_ns
     rows[i].session = session
-    rows[i].cl_ord_id = id_field(words, buf, seen, _CL_ORD_ID)
+    ours = False
+    cl_ord_id = _0
+    if has(seen, _CL_ORD_ID):
+        cl_ord_id, ours = id_and_origin(buf, words[VALUE_AT + _CL_ORD_ID], words[VALUE_SIZE + _CL_ORD_ID])
+    rows[i].cl_ord_id = cl_ord_id
     rows[i].orig_cl_ord_id = id_field(words, buf, seen, _ORIG_CL_ORD_ID)
     rows[i].order_id = id_field(words, buf, seen, _ORDER_ID)
     rows[i].exec_id = id_field(words, buf, seen, _EXEC_ID)
     rows[i].msg_seq = np.uint64(msg_seq)
+    return ours
 
 
 @kernel
@@ -241,8 +255,6 @@ def decode_report(
         else:
             instrument = found
             scale = symbols.rows[found, PRICE_SCALE]
-        if not our_id_field(words, buf, seen, _CL_ORD_ID):
-            flags |= EXEC_FOREIGN_ID
         if side != _BUY and side != _SELL:
             flags |= EXEC_BAD_VALUE
     trade = exec_type == _TRADE or exec_type == _CORRECT or exec_type == _BUST
@@ -251,7 +263,9 @@ def decode_report(
     # A bust need not say how much: it takes back all of the execution that it names.
     filled = has(seen, _LAST_QTY) and has(seen, _LAST_PX) and rows[i].last_qty > 0
     good &= not trade or exec_type == _BUST or filled
-    _put_ids(words, buf, seen, msg_seq, event_time(words, buf, seen, sending_ns), now_ns, rows, i)
+    ours = _put_ids(words, buf, seen, msg_seq, event_time(words, buf, seen, sending_ns), now_ns, rows, i)
+    if not ours and not no_orders:
+        flags |= EXEC_FOREIGN_ID
     if has(seen, _SECONDARY_ID):
         flags |= _quote_flag(words, buf, seen, exec_type, rows, i)
     if exec_type == _ORDER_STATUS:
@@ -305,9 +319,8 @@ def decode_cancel_reject(
     response_to = char_value(words, buf, _CXL_REJ_RESPONSE_TO)
     if not known_code(ord_status, KNOWN_ORD_STATUSES) or (response_to != 49 and response_to != 50):
         flags |= EXEC_BAD_VALUE
-    if not our_id_field(words, buf, seen, _CL_ORD_ID):
+    if not _put_ids(words, buf, seen, msg_seq, event_time(words, buf, seen, sending_ns), now_ns, rows, i):
         flags |= EXEC_FOREIGN_ID
-    _put_ids(words, buf, seen, msg_seq, event_time(words, buf, seen, sending_ns), now_ns, rows, i)
     _zero_numbers(rows, i)
     rows[i].kind = _CANCEL_REJECT
     rows[i].instrument = NO_INSTRUMENT

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fix.codec.link import IN_DATE_NS, IN_DATE_WORD
+from fix.codec.link import IN_CLOCK_NS, IN_CLOCK_WORD, IN_DATE_NS, IN_DATE_WORD
 from fix.codec.words import digits8, find_byte, first_bytes, fnv1a, hex8, load_u64
 from market.jit import kernel
 
@@ -143,6 +143,17 @@ def is_our_id(buf: Any, at: int, size: int) -> bool:
 
 
 @kernel
+def id_and_origin(buf: Any, at: int, size: int) -> Any:
+    """``(id_value, is_our_id)`` for the price of one."""
+    if size == 16:
+        high = hex8(load_u64(buf, at))
+        low = hex8(load_u64(buf, at + 8))
+        if high >= 0 and low >= 0:
+            return (np.uint64(high) << _32) | np.uint64(low), True
+    return id_value(buf, at, size), False
+
+
+@kernel
 def id_value(buf: Any, at: int, size: int) -> Any:
     """Id as uint64: 16 hex digits as they read, ``NONE`` as 0, anything else by FNV-1a."""
     if size == 16:
@@ -189,6 +200,23 @@ def _midnight_ns(words: Any, date: Any) -> int:
 
 
 @kernel
+def _clock_ns(words: Any, clock: Any) -> int:
+    """Nanoseconds since midnight of the HH:MM:SS in ``clock``, remembered in ``words``; -1 where it is none."""
+    if clock == np.uint64(words[IN_CLOCK_WORD]):
+        return words[IN_CLOCK_NS]
+    if (clock & _COLONS_OF_TIME) != _COLONS:
+        return -1
+    hour = digits8(clock, _TWO)
+    minute = digits8(clock >> np.uint64(24), _TWO)
+    second = digits8(clock >> np.uint64(48), _TWO)
+    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 60:
+        return -1
+    words[IN_CLOCK_WORD] = np.int64(clock)
+    words[IN_CLOCK_NS] = ((hour * 60 + minute) * 60 + second) * NANOS_A_SECOND
+    return words[IN_CLOCK_NS]
+
+
+@kernel
 def time_value(words: Any, buf: Any, at: int, size: int) -> int:
     """UTC nanoseconds of ``YYYYMMDD-HH:MM:SS`` with 0, 3, 6 or 9 decimals; -1 where it is no such time.
 
@@ -197,13 +225,8 @@ def time_value(words: Any, buf: Any, at: int, size: int) -> int:
     if size < 17 or buf[at + 8] != 45:
         return -1
     midnight = _midnight_ns(words, load_u64(buf, at))
-    clock = load_u64(buf, at + 9)
-    if midnight < 0 or (clock & _COLONS_OF_TIME) != _COLONS:
-        return -1
-    hour = digits8(clock, _TWO)
-    minute = digits8(clock >> np.uint64(24), _TWO)
-    second = digits8(clock >> np.uint64(48), _TWO)
-    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 60:
+    clock_ns = _clock_ns(words, load_u64(buf, at + 9))
+    if midnight < 0 or clock_ns < 0:
         return -1
     fraction = np.int64(0)
     if size > 17:
@@ -217,4 +240,4 @@ def time_value(words: Any, buf: Any, at: int, size: int) -> int:
             fraction *= 1_000_000
         elif decimals == 6:
             fraction *= 1_000
-    return midnight + ((hour * 60 + minute) * 60 + second) * NANOS_A_SECOND + fraction
+    return midnight + clock_ns + fraction

@@ -207,7 +207,7 @@ class Acceptor:
             return f"no session {key[0]} of {key[1]!r} with {key[2]!r}"
         if session.connected:
             return f"{session.settings.name} is connected already; the second connection goes"
-        reason = session.closed_reason()
+        reason = session.refusal_of(logon)
         return f"{session.settings.name}: {reason}" if reason else session
 
     def connection_lost(self, connection: Connection, reason: str) -> None:

@@ -201,6 +201,29 @@ class Connection(asyncio.BufferedProtocol):
         if not self.dead and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
+    @property
+    def fd(self) -> int:
+        """The socket, where plain bytes may be written to it; else -1."""
+        return self._fd
+
+    def lend(self) -> bytes:
+        """Receive nothing more, and give away what is unread: somebody else uses the socket until :meth:`put_back`."""
+        self.pause()
+        unread = bytes(self.buffer[self.start : self.end])
+        self.start = self.end = 0
+        self._leave()
+        self._use(_blocks.shared)
+        return unread
+
+    def put_back(self, unread: bytes, received: int) -> None:
+        """Take what the other has received (``received`` bytes in all) and not used. Then :meth:`resume`."""
+        self.received += received
+        if unread:
+            size = len(unread)
+            self._use(_blocks.take(size + _MIN_FREE_BYTES))
+            self.buffer[:size] = unread
+            self.start, self.end = 0, size
+
     def close(self) -> None:
         """Close once what was written is sent, or after two seconds. The consumer is not told."""
         self.dead = True

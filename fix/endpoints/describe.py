@@ -38,5 +38,6 @@ def describe(session: "FixSession", now_ns: int) -> dict[str, Any]:
             "bytes_in": session.counters.bytes_in + (connection.received if connection is not None else 0),
         },
         "latency": session.latency.snapshot(),
-        "machine": session.machine.snapshot(),
+        "lane": session.lane_snapshot(),
+        "machine": session.machine.snapshot() | {"next_in": session.next_in},
     }  # fmt: skip

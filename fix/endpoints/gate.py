@@ -118,6 +118,24 @@ class Gate:
             self._enqueue(item)
         return tuple((held[room:] + first).tolist())
 
+    def admit_quotes(self, entries: Any, first: int, count: int, per_message: int) -> None:
+        """Use up budget for the mass quotes (35=i) that ``entries[first:first+count]`` make: whole or not at all.
+
+        They never wait: prices that are late are worse than none.
+
+        Raises
+        ------
+        ThrottledError
+            They are more than may be sent now, or orders wait already; nothing was used up.
+        """
+        ids = entries["quote_id"][first : first + count]
+        runs = np.diff(np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1], [True]))))
+        messages = int((-(-runs // per_message)).sum()) if count else 0
+        now_ns = self._clock()
+        if self._queue or messages > self.throttle.free(now_ns, cancels=False):
+            raise self.refusal(tuple(range(first, first + count)), 0)
+        self.throttle.take(now_ns, messages, cancels=False)
+
     def admit(self, msg_type: str, fields: Sequence[Field], app_ref: int) -> bool:
         """Whether a cold message may be sent now; False: it waits.
 

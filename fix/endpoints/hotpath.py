@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fix.codec import (
+    MAX_ENTRIES,
     MESSAGE_ROOM,
     HotLink,
     StopReason,
@@ -21,6 +22,7 @@ from fix.codec import (
     decode,
     decode_one,
     encode_executions,
+    encode_mass_quotes,
     encode_orders,
     encode_quotes,
 )  # fmt: skip
@@ -113,6 +115,12 @@ class HotPath(Protocol):
 
     def encode_quotes(self, rows: Any, first: int, count: int, seq: int, now_ns: int) -> tuple[memoryview, Any]:
         """Encode QUOTE rows as 35=W, as :meth:`encode_orders`."""
+        ...
+
+    def encode_mass_quotes(
+        self, entries: Any, first: int, count: int, seq: int, now_ns: int, level: int
+    ) -> tuple[memoryview, Any, int]:
+        """Encode QUOTE_ENTRY rows as 35=i: as :meth:`encode_orders`, and how many rows the messages hold."""
         ...
 
 
@@ -209,6 +217,16 @@ class CodecHotPath:
     def encode_quotes(self, rows: Any, first: int, count: int, seq: int, now_ns: int) -> tuple[memoryview, Any]:
         """As :class:`HotPath` says."""
         return self._encode(encode_quotes, rows, first, count, seq, now_ns)
+
+    def encode_mass_quotes(
+        self, entries: Any, first: int, count: int, seq: int, now_ns: int, level: int
+    ) -> tuple[memoryview, Any, int]:
+        """As :class:`HotPath` says."""
+        size, messages, rows, _ = encode_mass_quotes(
+            self.link.state, self.symbols.state, entries, first, count, MAX_ENTRIES, level, seq, now_ns, self._out,
+            self._ends,
+        )  # fmt: skip
+        return self._view[:size], self._ends[:messages], int(rows)
 
     def _encode(self, kernel: Any, rows: Any, first: int, count: int, seq: int, now_ns: int) -> tuple[memoryview, Any]:
         size, messages, _ = kernel(

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fix.codec import MAX_ENTRIES
 from fix.endpoints.events import QueueDropped
 from fix.endpoints.gate import Gate, Waiting
 from fix.endpoints.hotpath import HotPath
@@ -32,18 +33,26 @@ class Sending(ABC):
     backpressure: Backpressure
     #: What holds back orders and cancels; None without a throttle.
     throttle: Gate | None = None
+    #: The step thread has the session, or may take it at any moment.
+    lane_out: bool = False
     _measure: Measure | None
     _writer: SteadyWriter | None
     _clock: Callable[[], int]
 
     def limit_sending(self, throttle: ThrottleSettings | None) -> None:
         """Put a throttle in front of orders and cancels, or take it away."""
+        if self.lane_out:
+            self.reclaim()
         self.throttle = None if throttle is None else Gate(throttle, self._send_waiting, self._dropped)
 
     @property
     @abstractmethod
     def backlog_bytes(self) -> int:
         """Bytes sent that the kernel has not taken."""
+
+    @abstractmethod
+    def reclaim(self) -> None:
+        """Make the session asyncio's, whoever has it now."""
 
     @abstractmethod
     def _flush(self) -> None:
@@ -69,6 +78,8 @@ class Sending(ABC):
         ThrottledError, BackpressureError
             A limit forbids it; nothing was sent and no number used.
         """
+        if self.lane_out:
+            self.reclaim()
         if self.throttle is not None or self.backpressure.on_exceed is OnExceed.REFUSE:
             self.machine.require_sendable()
             self._check_backlog()
@@ -104,6 +115,8 @@ class Sending(ABC):
 
     def refuse(self, raw: bytes, reason: int, text: str) -> int:
         """Answer an application message by BusinessMessageReject(35=j); ``reason`` is tag 380."""
+        if self.lane_out:
+            self.reclaim()
         seq = self.machine.refuse_business(raw, reason, text, self._clock())
         self._flush()
         return seq
@@ -120,6 +133,8 @@ class Sending(ABC):
         SessionNotLoggedOnError, StoreFullError, BackpressureError
             As :meth:`send`.
         """
+        if self.lane_out:
+            self.reclaim()
         if self.throttle is None:
             return self._send_hot(self._kernels().encode_orders, orders, first, count, 0)
         kernels = self._kernels()
@@ -145,12 +160,35 @@ class Sending(ABC):
         """Send QUOTE rows as 35=W; the first MsgSeqNum. Errors as :meth:`send_orders`."""
         return self._send_hot(self._kernels().encode_quotes, quotes, first, count, 0)
 
+    def send_mass_quote(self, entries: Any, count: int, first: int = 0, level: int = 2) -> int:
+        """Send QUOTE_ENTRY rows as mass quotes (35=i), many rows a message; the first MsgSeqNum.
+
+        Rows of one ``quote_id`` make one quote, those of one ``set_id`` one quote set of it. ``level`` is
+        QuoteResponseLevel(301): 0 no acknowledgement, 1 refusals only, 2 all. The answer (35=b) comes to
+        ``on_message``; :func:`fix.codec.quotes.read_mass_quote_ack` reads it.
+        A throttle counts messages and refuses the whole call where they do not all fit (ThrottledError).
+        Errors as :meth:`send_orders`.
+        """
+        if self.lane_out:
+            self.reclaim()
+        self.machine.require_sendable()
+        self._check_backlog()
+        if self.throttle is not None:
+            self.throttle.admit_quotes(entries, first, count, MAX_ENTRIES)
+
+        def encode(rows: Any, at: int, rest: int, seq: int, now_ns: int) -> tuple[memoryview, Any, int]:
+            return self._kernels().encode_mass_quotes(rows, at, rest, seq, now_ns, level)
+
+        return self._send_hot(encode, entries, first, count, 0)
+
     def _kernels(self) -> HotPath:
         if self.hot is None:
             raise HotPathError(f"{self.settings.name}: no hot path is bound; give FixSession one, or use send()")
         return self.hot
 
     def _send_hot(self, encode: Any, rows: Any, first: int, count: int, app_ref: int) -> int:
+        if self.lane_out:
+            self.reclaim()
         self.machine.require_sendable()
         self._check_backlog()
         store, measure = self.store, self._measure
@@ -158,14 +196,14 @@ class Sending(ABC):
         first_seq = store.next_out
         while count > 0:
             now_ns = self._clock()
-            buffer, ends = encode(rows, first, min(count, hot.max_batch), store.next_out, now_ns)
-            done = len(ends)
+            buffer, ends, *rest = encode(rows, first, min(count, hot.max_batch), store.next_out, now_ns)
+            done = rest[0] if rest else len(ends)  # a mass quote holds many rows, all others one
             if not done:
                 raise HotPathError(
                     f"{self.settings.name}: row {first} cannot be encoded, {count} rows are unsent: {rows[first]}"
                 )
             reference = app_ref if done == count else 0
-            if measure is None:
+            if measure is None or rest:
                 store.append_batch(buffer, store.next_out, ends, reference)
             else:
                 measure.append_batch(store, buffer, ends, reference, rows, first)
@@ -173,7 +211,7 @@ class Sending(ABC):
                 self._flush()
                 self._write(bytes(buffer))
                 self.machine.hot_sent(now_ns)
-                self.counters.messages_out += done
+                self.counters.messages_out += len(ends)
             first += done
             count -= done
         return first_seq

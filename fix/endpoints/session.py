@@ -24,8 +24,10 @@ import numpy.typing as npt
 from fix.dictionary import Validator
 from fix.endpoints.connection import Connection
 from fix.endpoints.describe import describe
-from fix.endpoints.events import HotRefused, OperatorAction, ScheduleClosed, ScheduleOpened
+from fix.endpoints.events import HotRefused, OperatorAction
 from fix.endpoints.hotpath import HotPath, Stop
+from fix.endpoints.hours import Hours
+from fix.endpoints.laned import Laned
 from fix.endpoints.measure import Measure
 from fix.endpoints.policy import Backpressure, Counters, OnExceed
 from fix.endpoints.sending import Sending
@@ -36,10 +38,12 @@ from fix.latency import SessionLatency
 from fix.messages import Message, frame
 from fix.schedule import Schedule
 from fix.session import AppMessage, Dictionary, Disconnect, Role, SessionEvent, SessionMachine, SessionSettings, State
-from fix.session.events import LoggedOut, StandDown
-from fix.store import Store
+from fix.session.events import LoggedOut, SequencesReset, StandDown
+from fix.store import MessageStore, Store
 from fix.throttle import ThrottleSettings
 
+#: Messages of the cold path begin within this much of a turn of the loop; then it is the others' turn.
+_TURN_NS = 400_000
 #: Pause of a resend that waits for the peer to read.
 _RESEND_RETRY_S = 0.01
 
@@ -61,7 +65,7 @@ class SessionHandler(Protocol):
         """The session's state has changed."""
 
 
-class FixSession(Sending):
+class FixSession(Hours, Laned, Sending):
     """One session, whoever opens the connection.
 
     Parameters
@@ -135,6 +139,9 @@ class FixSession(Sending):
         self._stood_down = False  # because the two sides' numbers disagree
         self._due_ns = 0
         self._resume: asyncio.Handle | None = None
+        self._going: asyncio.Handle | None = None  # received or held messages wait for the next turn
+        self._turn_ns = 0  # when the present turn began
+        self._inside = 0  # calls of the handler may be under way
         self._waiters: list[tuple[frozenset[State], asyncio.Future[State]]] = []
         self._schedule_due_ns = 0
         self._session_start: int | None = None
@@ -177,7 +184,7 @@ class FixSession(Sending):
     @property
     def next_in(self) -> int:
         """MsgSeqNum expected from the peer."""
-        return self.machine.next_in
+        return self.store.next_in if self.lane_out else self.machine.next_in
 
     @property
     def next_out(self) -> int:
@@ -187,6 +194,8 @@ class FixSession(Sending):
     @property
     def backlog_bytes(self) -> int:
         """Bytes sent that the kernel has not taken: above 0 the peer reads too slowly."""
+        if self.lane_out:
+            return self.lane_backlog
         return self._connection.backlog_bytes if self._connection else 0
 
     def describe(self) -> dict[str, Any]:
@@ -219,16 +228,19 @@ class FixSession(Sending):
     def reset_sequences(self) -> None:
         """Both numbers to 1: by a Logon with ResetSeqNumFlag=Y while logged on, in the store otherwise."""
         self._tell("on_event", OperatorAction("reset", f"in {self.next_in}, out {self.next_out}"))
+        self.reclaim()
         self._settle(self.machine.reset_sequences(self._clock()))
         self._numbers_set()
 
     def set_next_in(self, seq: int, force: bool = False) -> None:
         """Expect ``seq`` next; FixError if that is lower and not forced."""
+        self.reclaim()
         self._settle(self.machine.set_next_in(seq, force=force))
         self._numbers_set()
 
     def set_next_out(self, seq: int, force: bool = False) -> None:
         """Send ``seq`` next; FixError if that is lower and not forced."""
+        self.reclaim()
         self._settle(self.machine.set_next_out(seq, force=force))
         self._numbers_set()
 
@@ -237,25 +249,21 @@ class FixSession(Sending):
         if self._stood_down:
             self.connect()
 
-    def closed_reason(self, now_ns: int | None = None) -> str:
-        """Why no connection may be made now; empty when it may."""
-        if self._down_text is not None:
-            return self._down_text
-        if self.schedule is not None:
-            now_ns = self._clock() if now_ns is None else now_ns
-            if not self.schedule.is_open(now_ns):
-                return f"outside its hours ({self.schedule.describe()})"
-            if not self.schedule.logon_open(now_ns):
-                return f"outside its logon window ({self.schedule.describe()})"
-            if now_ns >= self._schedule_due_ns:
-                self._watch_schedule(now_ns)
-        return ""
+    def refusal_of(self, logon: Message) -> str:
+        """Why a peer that comes with ``logon`` is not let in; empty when it is.
+
+        One that starts the numbers over is the way out, agreed upon, of numbers that disagree.
+        """
+        if self._stood_down and self.settings.rules.reset_flag and logon.flag(141) and not logon.flag(43):
+            return self._outside_hours(None)
+        return self.closed_reason()
 
     # ------------------------------------------------------------ the connection
 
     def logout(self, text: str = "") -> None:
         """Say Logout and wait for the answer (``logout_timeout_s``); the state says when it is over."""
         if self._connection is not None:
+            self.reclaim()
             self._act(lambda now_ns: self.machine.begin_logout(text, now_ns))
 
     def abort(self, reason: str) -> None:
@@ -280,10 +288,13 @@ class FixSession(Sending):
         """Take what has been received."""
         counters = self.counters
         before = counters.machine_in
+        self._inside += 1
         try:
             self._consume(connection)
         except Exception as error:  # noqa: BLE001 - the outermost frame of a callback: stop, then report
             self._fail(error)
+        finally:
+            self._inside -= 1
         if counters.machine_in != before:  # a handler's sends have flushed for themselves
             self._after()
 
@@ -296,8 +307,11 @@ class FixSession(Sending):
         machine, hot, reader, counters = self.machine, self.hot, self._reader, self.counters
         now_ns = self._clock()
         measure = self._measure
+        self._turn_ns = time.perf_counter_ns()
         if measure is not None:
-            measure.arrived_ns = time.perf_counter_ns()
+            measure.arrived_ns = self._turn_ns
+        if machine.draining and not self._drain(now_ns):
+            return
         cold = 0
         while not connection.dead and connection.start < connection.end:
             steady = machine.steady
@@ -318,9 +332,8 @@ class FixSession(Sending):
                     return
                 if batch.stop is Stop.OUT_FULL:
                     continue
-            if cold == self.backpressure.max_cold_per_turn:
-                connection.pause()
-                asyncio.get_running_loop().call_soon(self._go_on, connection)
+            if cold and (cold == self.backpressure.max_cold_per_turn or self._turn_spent()):
+                self._go_later(connection)
                 return
             cold += 1
             if steady and reader is not None:
@@ -347,19 +360,44 @@ class FixSession(Sending):
             if reader is not None and len(events) == 1 and isinstance(events[0], AppMessage):
                 reader.accepted(raw)
             self._dispatch(events)
-            self._drain(now_ns)
+            if machine.draining and not self._drain(now_ns):
+                return
+
+    def _turn_spent(self) -> bool:
+        return time.perf_counter_ns() - self._turn_ns > _TURN_NS
+
+    def _go_later(self, connection: Connection) -> None:
+        """Leave the rest of a backlog to the next turn; until then nothing more is received."""
+        connection.pause()
+        if self._going is None:
+            self._going = asyncio.get_running_loop().call_soon(self._go_on, connection)
+
+    def _stay(self) -> None:
+        """Take nothing in the next turn."""
+        if self._going is not None:
+            self._going.cancel()
+            self._going = None
 
     def _go_on(self, connection: Connection) -> None:
         """The next turn of a long backlog: others on the loop have had theirs."""
+        self._going = None
         if connection is self._connection:
             connection.resume()
             self.bytes_arrived(connection)
+            self._after()
 
-    def _drain(self, now_ns: int) -> None:
-        """Go on with held messages one by one: what a handler has sent stands before our next answer."""
+    def _drain(self, now_ns: int) -> bool:
+        """Go on with held messages: what a handler has sent stands before our next answer.
+
+        False when the turn is spent: the next one goes on, and what comes meanwhile waits behind them.
+        """
         connection = self._connection
-        while self.machine.draining and connection is self._connection:
+        while self.machine.draining and connection is not None and connection is self._connection:
+            if self._turn_spent():
+                self._go_later(connection)
+                return False
             self._dispatch(self.machine.drain(now_ns))
+        return True
 
     def _dispatch(self, events: list[SessionEvent]) -> None:
         """Give events to the handler in order; then what was taken counts as taken."""
@@ -373,9 +411,12 @@ class FixSession(Sending):
             else:
                 if isinstance(event, LoggedOut):
                     self._reason = event.reason
-                elif isinstance(event, StandDown) and self.settings.role is Role.INITIATOR:
-                    # An acceptor goes on listening: the peer may come back right.
+                elif isinstance(event, StandDown) and (event.ours_low or self.settings.role is Role.INITIATOR):
+                    # Otherwise an acceptor goes on listening: the peer may come back right.
                     self._down_text, self._stood_down = event.reason, True
+                elif isinstance(event, SequencesReset) and self._stood_down:
+                    self._down_text, self._stood_down = None, False  # both sides begin at 1: nothing disagrees
+                    self.wakeup.set()
                 self._tell("on_event", event)
             if connection is not self._connection:
                 return  # cut by the handler: the rest is asked for again
@@ -423,17 +464,25 @@ class FixSession(Sending):
 
     def _act(self, step: Callable[[int], list[SessionEvent]]) -> None:
         """Run one step of the machine as the outermost frame of a callback."""
+        self._inside += 1
         try:
             now_ns = self._clock()
+            self._turn_ns = time.perf_counter_ns()
             self._dispatch(step(now_ns))
             self._drain(now_ns)
         except Exception as error:  # noqa: BLE001 - as in bytes_arrived
             self._fail(error)
+        finally:
+            self._inside -= 1
         self._after()
 
     def _settle(self, events: list[SessionEvent]) -> None:
         """Carry out what an operator's call brought about."""
-        self._dispatch(events)
+        self._inside += 1
+        try:
+            self._dispatch(events)
+        finally:
+            self._inside -= 1
         self._after()
 
     def _after(self) -> None:
@@ -480,6 +529,10 @@ class FixSession(Sending):
         now_ns = self._clock()
         if self.schedule is not None and now_ns >= self._schedule_due_ns:
             self._watch_schedule(now_ns)
+        if self.lane_out:
+            self._tick_lane()
+        if self.lane_out:
+            return
         if self._connection is not None and now_ns >= self._due_ns and self._resume is None:
             self._act(self.machine.tick)
             self._due_ns = self.machine.next_due_ns
@@ -489,51 +542,18 @@ class FixSession(Sending):
         del late_ns
         self.counters.stalls += 1
         self._due_ns = 0
-        if self._connection is not None:
+        if self._connection is not None and not self.lane_out:  # a lane that was frozen too comes back, overdue
             self.machine.stalled(self._clock())
 
     def clock_jumped(self, delta_ns: int) -> None:
         """UTC was stepped. Called by the ticker."""
         self._due_ns = self._schedule_due_ns = 0
         self.machine.clock_jumped(delta_ns)
-
-    def watch(self) -> None:
-        """Follow the schedule while no connection is there. Called by the endpoint."""
-        if self.schedule is not None:
-            ticker().add(self)
-
-    def unwatch(self) -> None:
-        """The endpoint is closed."""
-        if self._connection is None:
-            with suppress(RuntimeError):  # no loop is running: then nothing ticks either
-                ticker().remove(self)
-
-    def _watch_schedule(self, now_ns: int) -> None:
-        assert self.schedule is not None
-        self._schedule_due_ns = self.schedule.next_change(now_ns) or 1 << 62
-        self.wakeup.set()
-        start = self.schedule.session_start(now_ns)
-        if start == self._session_start:
-            return
-        self._session_start = start
-        if start is None:
-            self._tell("on_event", ScheduleClosed())
-        if self._connection is not None:
-            self.logout("the session's hours are over")  # the numbers start over once it is down
-        else:
-            self._roll(now_ns)
-
-    def _roll(self, now_ns: int) -> None:
-        """Begin the schedule's session: the numbers start over unless they are of this session."""
-        assert self.schedule is not None
-        if not self.schedule.is_open(now_ns):
-            return
-        reset = not self.schedule.same_session(self.store.created_ns, now_ns)
-        if reset:
-            self._settle(self.machine.reset_sequences(now_ns))
-        self._tell("on_event", ScheduleOpened(reset))
+        if self.lane_out:
+            self._lanes.shift(self._lane_k, delta_ns)
 
     def _detach(self, reason: str, *, abort: bool = False) -> None:
+        self.reclaim()  # before the socket is closed: its number may be another's at once
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -543,6 +563,9 @@ class FixSession(Sending):
         if self._resume is not None:
             self._resume.cancel()
             self._resume = None
+        self._stay()
+        if isinstance(self.store, MessageStore):
+            self.store.close_window()
         self.counters.bytes_in += connection.received
         if abort:
             connection.abort()

@@ -34,18 +34,19 @@ from fix.store.layout import (
 from fix.store.protocol import Buffer, DamageHandler
 from fix.store.recovery import Walk, recover
 from fix.store.scan import Damage, Entry, Fault, read_entry
+from fix.store.window import LendsWindow, StoreWindow
 from fix.store.words import WORDS_NAME, Words, boot_word, check_word
 
 (
     _MAGIC, _NEXT_IN, _NEXT_OUT, _LAST_APP_REF, _DATA_BYTES, _RESETTING, _BOOT, _RESETS, _CREATED, _IN_CHECK, _DAY,
-    _REF_CHECK,
+    _REF_CHECK, _WINDOW_END,
 ) = map(int, Word)  # fmt: skip
 _U64 = (1 << 64) - 1
 _FARTHEST = 1 << 32  # more numbers than this are not used between two starts
 KEEP_DAYS = 7
 
 
-class MessageStore:
+class MessageStore(LendsWindow):
     """Outgoing messages by MsgSeqNum, ``next_in`` and ``next_out`` of one session.
 
     Parameters
@@ -95,6 +96,8 @@ class MessageStore:
         self._clock = clock
         self._closed = False
         self._failed = ""
+        self._window: StoreWindow | None = None
+        self._lent = False  # somebody else writes to it
         # Held for the moment in which descriptors are copied or change; never during a write to disk.
         self._descriptors = Lock()
         self._locked = Words(self.directory)
@@ -203,6 +206,8 @@ class MessageStore:
 
     def _check(self, seq: int, app_ref: int, now_ns: int) -> None:
         """Refuse what must not be written; begin a new file on a new day."""
+        if self._lent:
+            raise StoreError(f"{self.directory}: its window is lent to a lane; take the lane back first")
         if self._failed:
             raise StoreError(f"{self.directory}: {self._failed}; nothing is stored any more, restart the process")
         if seq != self.next_out:
@@ -219,10 +224,10 @@ class MessageStore:
         try:
             written = os.pwrite(files.fd, entry, size)
         except OSError as error:
-            os.ftruncate(files.fd, size)
+            self._cut(size)
             raise StoreFullError(f"{files.path}: {error}; free space, then log on again") from error
         if written != len(entry):
-            os.ftruncate(files.fd, size)
+            self._cut(size)
             raise StoreFullError(f"{files.path}: {written} of {len(entry)} bytes fitted; free space, then log on again")
         files.size = size + written
 
@@ -280,11 +285,13 @@ class MessageStore:
 
     def refresh(self) -> None:
         """Read the files again: entries and numbers that another hand has added count from now on."""
+        self.close_window()
         self._files.size = os.fstat(self._files.fd).st_size
         self._recover(full=False, same_boot=True)
 
     def _roll(self, now_ns: int) -> None:
         """Go on in a new file; delete those that are too old."""
+        self.close_window()
         words, files = self._words, self._files
         day = day_of(now_ns)
         with self._descriptors:
@@ -465,8 +472,9 @@ class MessageStore:
         self._tag = words[_RESETS] << KIND_BITS
         self._day_end_ns = (files.header.day + 1) * DAY_NS
         self.torn_bytes += found.torn_bytes
-        if found.torn_bytes:
-            os.ftruncate(files.fd, found.size)
+        if found.size < files.size:
+            self._cut(found.size)
+        words[_WINDOW_END] = 0
         files.size = found.size
         if found.epoch < words[_RESETS]:  # the data lost a reset that the words have seen
             self._index.clear()
@@ -499,6 +507,9 @@ class MessageStore:
                 os.fdatasync(fd)
         except OSError as error:
             self._failed = f"{error} from fdatasync"
+            window = self._window
+            if window is not None:
+                window.failed[0] = 1
             raise StoreError(f"{self.directory}: {self._failed}; replace the disk, then restart") from error
         finally:
             for fd in own:
@@ -508,13 +519,15 @@ class MessageStore:
     def written(self) -> tuple[int, int, int]:
         """Changes whenever there is something new to :meth:`sync`."""
         words = self._words
-        return (self._files.header.day, self._files.size, words[_NEXT_IN] if len(words) else 0)
+        # The length by the words: a lane moves that one, and cannot move files.size.
+        return (self._files.header.day, words[_DATA_BYTES], words[_NEXT_IN]) if len(words) else (0, 0, 0)
 
     # --------------------------------------------------------------- closing
 
     def close(self) -> None:
         """Force to disk and release the lock. Further use is an error."""
         if not self._closed:
+            self.close_window()
             try:
                 self.sync()
             finally:
@@ -526,6 +539,9 @@ class MessageStore:
             if self._closed:
                 return
             self._closed = True
+            if self._window is not None and not self._lent:  # a lane may still write to one that is lent
+                self._window.close()
+            self._window = None
             self._words = memoryview(b"").cast("Q")
             self._index.close()
             self._files.close()

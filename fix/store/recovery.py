@@ -37,6 +37,7 @@ class Walk:
     used_epoch: int = -1
     created_ns: int = 0
     last_app_ref: int = 0
+    window_end: int = 0  # length of the last file as far as it was allocated ahead
     size: int = 0  # of the last file, up to which it is to be kept
     torn_bytes: int = 0
     entries: int = 0
@@ -115,13 +116,18 @@ class Walk:
 
     def _tail(self, name: str, item: Tail) -> None:
         self.size = item.offset
-        self.torn_bytes = item.size
+        end = item.offset + item.size
+        # Zeros up to where the file was allocated ahead were never written: no write was torn there.
+        written = item.zeros_at - item.offset if end == self.window_end else item.size
+        if not written:
+            return
+        self.torn_bytes = written
         fault = item.fault
         first = self.next_out or self.used_out
         last = self.used_out - 1 if self.epoch == self.used_epoch else first - 1
         reason = f"an unfinished write: {fault.reason}"
         self.damage.append(
-            Damage(name, item.offset, item.size, first, last, fault.stored_crc, fault.computed_crc, reason)
+            Damage(name, item.offset, written, first, last, fault.stored_crc, fault.computed_crc, reason)
         )
 
 
@@ -129,7 +135,7 @@ def recover(files: DataFiles, index: SeqIndex, words: memoryview, *, full: bool)
     """Walk through what the index does not cover yet; ``full``: through all that the present numbers are in."""
     epoch, used_out = words[Word.RESETS], words[Word.NEXT_OUT]
     if not full:
-        walk = Walk(epoch, 0, index, used_out, epoch)
+        walk = Walk(epoch, 0, index, used_out, epoch, window_end=words[Word.WINDOW_END])
         walk.file(files.path.name, files.fd, words[Word.DATA_BYTES], files.size, files.header)
         walk.next_out = walk.next_out or used_out
         return walk
@@ -139,6 +145,7 @@ def recover(files: DataFiles, index: SeqIndex, words: memoryview, *, full: bool)
     first = headers[0][1]
     walk = Walk(first.epoch, first.next_out, index, used_out, epoch, first.created_ns)
     for day, header in headers:
+        walk.window_end = words[Word.WINDOW_END] if day == files.header.day else 0
         name, fd = files.name_of(day), files.of_day(day)
         limit = files.size if fd == files.fd else files.size_of(day)
         walk.file(name, fd, FILE_HEADER_BYTES, limit, header)

@@ -112,6 +112,7 @@ class Tail(NamedTuple):
     offset: int
     size: int
     fault: Fault
+    zeros_at: int  # from here on the file is all zeros; its end when its last byte is none
 
 
 class Break(NamedTuple):
@@ -160,6 +161,17 @@ def _next_sound(fd: int, start: int, limit: int, epoch: int) -> Entry | None:
     return None
 
 
+def _zeros_at(fd: int, start: int, limit: int) -> int:
+    """Where the zeros that end a file begin, at or after ``start``."""
+    while start < limit:
+        begin = max(limit - _SEARCH_BYTES, start)
+        last = len(os.pread(fd, limit - begin, begin).rstrip(b"\0"))
+        if last:
+            return begin + last
+        limit = begin
+    return start
+
+
 def scan(fd: int, offset: int, limit: int, epoch: int = 0) -> Iterator[Entry | Break | Tail]:
     """Everything in a data file from ``offset`` (the start of an entry) to ``limit``, in order."""
     while offset < limit:
@@ -176,7 +188,7 @@ def scan(fd: int, offset: int, limit: int, epoch: int = 0) -> Iterator[Entry | B
                 end = 0
         following = following or _next_sound(fd, offset + 1, limit, epoch)
         if following is None and (found.torn or not offset < end <= limit):
-            yield Tail(offset, limit - offset, found)
+            yield Tail(offset, limit - offset, found, _zeros_at(fd, offset, limit))
             return
         end = end if following is None else following.offset
         yield Break(offset, end - offset, found, following)

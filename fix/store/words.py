@@ -87,6 +87,7 @@ class Words:
         with suppress(BufferError):  # an exception's traceback may still hold a view of it
             self._map.close()
         os.pwrite(self.fd, bytes(32), _PID_AT)  # not in use any more, says verify
+        fcntl.flock(self.fd, fcntl.LOCK_UN)  # a mapping that is still held has a copy of the descriptor
         os.close(self.fd)
 
 

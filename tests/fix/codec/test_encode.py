@@ -396,3 +396,54 @@ def test_prices_on_the_wire_are_what_people_write() -> None:
             price = dict(fields_of("orders", NEW | {"instrument": instrument, "price_ticks": units}))[44]
             assert price == price_text(units, instrument) or float(price) == float(price_text(units, instrument))
     assert ids.from_wire(dict(fields_of("orders", NEW))[11]) == NEW["cl_ord_id"]
+
+
+@pytest.mark.parametrize(
+    ("notional", "cum", "text"),
+    [
+        (3 * 1244, 3, "12.44"),
+        (1244 + 1245, 2, "12.445"),
+        (2 * 1244 + 1245, 3, "12.44333333"),
+        (1244 + 2 * 1245, 3, "12.44666667"),
+        (7 * 1244 + 1, 8 - 1, "12.44142857"),
+        (10**16 * 2 + 1, 2, "100000000000000.00"),
+    ],
+)
+def test_the_average_price_follows_from_the_notional(notional: int, cum: int, text: str) -> None:
+    """``msg_seq`` of the venue's row is the notional: exact as far as eight decimals go, then rounded."""
+    row = FILL | {"msg_seq": notional, "cum_qty": cum}
+    assert dict(fields_of("executions", row))[6] == text
+    assert dict(fields_of("executions", row | {"exec_type": ExecType.CANCELED}))[6] == text, "whatever the report"
+
+
+@pytest.mark.parametrize("exec_type", [ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT])
+def test_a_bust_and_a_correction_name_the_report_they_amend(exec_type: ExecType) -> None:
+    fields = dict(fields_of("executions", FILL | {"exec_type": exec_type, "orig_cl_ord_id": 0xE1}))
+    assert (fields[150], fields[19], fields.get(41)) == (chr(exec_type), f"{0xE1:016X}", None)
+    assert (fields[32], fields[31], fields[12]) == ("3", "12.44", "-0.6500")
+    row = FILL | {"exec_type": exec_type, "orig_cl_ord_id": 0xE1}
+    (back,) = round_trip("executions", [row], records.EXECUTION, 1)
+    assert {name: back[name] for name in row} == row and back["flags"] == 0
+
+
+def test_a_quotes_report_carries_its_entry() -> None:
+    row = FILL | {"orig_cl_ord_id": 17, "flags": records.EXEC_QUOTE}
+    fields = dict(fields_of("executions", row))
+    assert (fields[11], fields[526], fields.get(41)) == (f"{row['cl_ord_id']:016X}", "17", None)
+    (back,) = round_trip("executions", [row], records.EXECUTION, 1)
+    assert back["orig_cl_ord_id"] == 17
+
+
+@pytest.mark.parametrize("comp_id", ["A", "A" * 32])
+def test_body_length_has_no_leading_zeros(comp_id: str) -> None:
+    link = HotLink("FIX.4.4", comp_id, "B", role=CLIENT.role)
+    table = records.table(records.ORDER, 2)
+    for name, value in STATUS.items():
+        table[name] = value
+    out, ends = np.zeros(4096, np.uint8), np.zeros(4, np.int64)
+    size, messages, _ = encode_orders(link.state, TABLE.state, table, 0, 2, 1, NOW_NS, out, ends)
+    first, second = wire.split(bytes(out[:size]))
+    assert messages == 2
+    for text in (first, second):
+        assert text == wire.reframe(wire.body_of(text))
+    assert len(wire.parse(first)[1][1]) == (2 if comp_id == "A" else 3)

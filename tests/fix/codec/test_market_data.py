@@ -7,6 +7,7 @@ import pytest
 from fix.codec import NO_INSTRUMENT, HandOver, StopReason, decode
 from market.enums import FrameKind, TradingStatus
 from market.records import QUOTE
+from market.rings import FIX_SOURCE
 from tests.fix.codec import wire
 from tests.fix.codec.wire import CALL, EQUITY, NOW_MS_NS, NOW_NS, SYMBOLS, array, message
 
@@ -55,7 +56,7 @@ def test_a_snapshot_of_two_levels() -> None:
         entry(BID, "12.45", 5, 1), entry(BID, "12.40", 6, 2), entry(OFFER, "12.50", 7, 1), entry(OFFER, "12.55", 8, 2)
     )
     assert frame == {
-        "kind": FrameKind.QUOTE, "source": 3, "crc": 0, "jseq": 0, "ts_ns": NOW_MS_NS, "recv_ns": NOW_NS,
+        "kind": FrameKind.QUOTE, "source": FIX_SOURCE + 3, "crc": 0, "jseq": 0, "ts_ns": NOW_MS_NS, "recv_ns": NOW_NS,
         "instrument": CALL,
         "status": TradingStatus.OPEN, "bid_ticks": 1245, "bid_qty": 5, "ask_ticks": 1250, "ask_qty": 7,
         "bid2_ticks": 1240,

@@ -171,6 +171,10 @@ GARBLED = {
     "a data length that is no number": reframe(BODY + b"354=x\x01355=abc\x01"),
     "a data length that is negative": reframe(BODY + b"354=-1\x01355=abc\x01"),
     "a data length without its data": reframe(BODY + b"354=3\x01"),
+    "data without its length": reframe(BODY + b"355=abc\x01"),
+    "data before its length": reframe(BODY + b"355=abc\x01354=3\x01"),
+    "a data length with another field in between": reframe(BODY + b"354=3\x0158=abc\x01355=abc\x01"),
+    "a data length that swallows other fields": reframe(BODY + b"354=9\x0158=abc\x011=ABCD\x01"),
 }
 
 

@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fix.codec import words
+from fix.codec import HotLink, words
 from fix.codec.link import WORDS
-from fix.codec.values import BAD_PRICE, days_of_date, id_value, price_value, qty_value, time_value, uint_value
+from fix.codec.values import (
+    BAD_PRICE,
+    days_of_date,
+    id_and_origin,
+    id_value,
+    price_value,
+    qty_value,
+    time_value,
+    uint_value,
+)
 from fix.codec.writing import date_word, put_decimal, put_id, set_time
 from market import ids
 from market.jit import kernel
@@ -52,6 +61,48 @@ def test_eight_digits_and_eight_hex_digits_read_back() -> None:
     bad = np.zeros(2, np.int64)
     word_round_trips(numbers, bad)
     assert bad.tolist() == [0, 0]
+
+
+@kernel
+def short_digits_differ(texts, bad):  # type: ignore[no-untyped-def]
+    """Count of words of which ``digits4`` and ``digits8`` say different things."""
+    for k in range(texts.shape[0]):
+        for count in range(1, 5):
+            if words.digits4(texts[k], np.int64(count)) != words.digits8(texts[k], np.int64(count)):
+                bad[0] += 1
+
+
+def test_four_digits_read_as_eight_do_whatever_stands_there() -> None:
+    """Digits, their neighbours in ASCII and their kin with other high bits, and any bytes behind them."""
+    rng = np.random.default_rng(2)
+    count = 300_000 if words.JIT_ENABLED else 300
+    near = np.frombuffer(b"0123456789/:=\x00\x01\x10\x7f\xb0\xff -", np.uint8)
+    texts = rng.integers(0, 1 << 64, count, np.uint64)
+    texts.view(np.uint8).reshape(-1, 8)[:, :4] = near[rng.integers(0, len(near), (count, 4))]
+    bad = np.zeros(1, np.int64)
+    short_digits_differ(texts, bad)
+    assert bad[0] == 0
+
+
+@pytest.mark.parametrize("text", ["0123456789ABCDEF", "0123456789ABCDEf", "NONE", "ABCDEFGH", "0" * 17, "x"])
+def test_an_id_and_where_it_is_from_are_read_at_once(text: str) -> None:
+    assert id_and_origin(*value(text)) == (id_value(*value(text)), text == "0123456789ABCDEF")
+
+
+def test_nothing_is_no_time_also_before_the_first() -> None:
+    """The date and the second last read are remembered: before the first there is none to be like."""
+    fresh = HotLink("FIX.4.4", "AXIOM", "OPT").state.words
+    zeros = value("20151224-14:30:00.000")[0].copy()
+    zeros[:8] = 0
+    assert time_value(fresh, zeros, I(0), I(21)) == -1
+    first = time_value(fresh, *value("20151224-14:30:00.250"))
+    for bad in ("20151224-14:30:61.250", "20151224-14:60:00", "20151224-24:00:00", "20151224-14.30.00"):
+        assert time_value(fresh, *value(bad)) == -1
+    assert time_value(fresh, *value("20151224-14:30:00.251")) == first + 1_000_000
+    assert time_value(fresh, *value("20151225-14:30:01")) == first + 86_400_750_000_000
+    zeros[:8] = value("20151224")[0][:8]
+    zeros[9:17] = 0
+    assert time_value(HotLink("FIX.4.4", "AXIOM", "OPT").state.words, zeros, I(0), I(21)) == -1
 
 
 def test_integers_are_written_as_python_writes_them() -> None:
