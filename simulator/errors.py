@@ -7,6 +7,11 @@
     │   └── ReplayDataError a market data file cannot be used: get another file
     ├── TradeLogError       the trade log cannot be written or does not fit: the venue stops
     ├── VenueStateError     the state directory belongs to another market: choose another one
+    ├── OperatorError       an operator asked for what cannot be; nothing was changed
+    │   ├── CorrectionError     of a trade: busted already, out of range
+    │   │   └── UnknownTradeError
+    │   └── UnknownSymbolError
+    ├── ControlSocketError  another simulator has the control socket, or the directory is not ours
     └── VenueSettingsError  a venue cannot be built as configured: mend the configuration
 
 Every text names the value, what was expected and the mend. What a *client* does wrong is not an
@@ -35,6 +40,26 @@ class TradeLogError(SimulatorError):
     Raised by an append (full disk): the venue must not send a report that it could not log, so it
     halts. Make room, start again.
     """
+
+
+class OperatorError(SimulatorError):
+    """What an operator asked of a venue cannot be; nothing was changed. The text says why."""
+
+
+class CorrectionError(OperatorError):
+    """A trade cannot be busted or corrected as asked."""
+
+
+class UnknownTradeError(CorrectionError):
+    """No trade has the ExecID."""
+
+
+class UnknownSymbolError(OperatorError):
+    """A venue does not list the symbol."""
+
+
+class ControlSocketError(SimulatorError):
+    """The control socket cannot be opened: another simulator has it, or the directory is not ours."""
 
 
 class VenueStateError(SimulatorError):

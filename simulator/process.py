@@ -28,10 +28,12 @@ import uvloop
 
 from config.schema import AxiomConfig
 from fix.errors import FixError
+from fix.store import GroupSync
 from market import records
 from market.calendar import instant_ns
 from market.enums import SecurityKind
 from market.errors import MarketError
+from simulator.control import ControlServer, Verbs, socket_path
 from simulator.errors import FlowError, SimulatorError, VenueSettingsError
 from simulator.flow import Flow, open_flow, settings_from_config
 from simulator.venue.core import FrameBuffer
@@ -66,7 +68,7 @@ def run_simulator(config: AxiomConfig, venue_names: Sequence[str] | None = None)
     except (FlowError, VenueSettingsError) as error:
         _complain(error)
         return EXIT_NOT_FOUND if isinstance(error, UnknownVenueError) else EXIT_CONFIG
-    process = SimulatorProcess(config, settings, flow)
+    process = SimulatorProcess(config, settings, flow, socket_path(config.runtime_dir, venue_names or None))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(process.run())
@@ -113,11 +115,16 @@ def _chosen(config: AxiomConfig, venue_names: Sequence[str] | None) -> list[Venu
 class SimulatorProcess:
     """The market's clock, its order flow and the hosted venues; ``run`` inside an event loop."""
 
-    def __init__(self, config: AxiomConfig, settings: list[VenueSettings], flow: Flow) -> None:
+    def __init__(
+        self, config: AxiomConfig, settings: list[VenueSettings], flow: Flow, control: Path | None = None
+    ) -> None:
         self.config = config
         self.flow = flow
         self.venues: list[Venue] = []
+        #: Forces the message stores of all venues to the disk, fifty milliseconds apart, in a thread of its own.
+        self.store_sync: GroupSync | None = None
         self._settings = settings
+        self.control = ControlServer(control or socket_path(config.runtime_dir, None), Verbs(self.venues).table)
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
         self._ready = ReadyFile(config.simulator_dir / "ready.json")
@@ -164,8 +171,10 @@ class SimulatorProcess:
             self.venues.append(self._make_venue(settings, numbers, clock, source))
         self.flow.list_only(hosted)
         self._step(clock)  # books are full, and kernels compiled, before the first client is let in
+        self._start_store_sync()
         for venue in self.venues:
             await venue.start()
+        await self.control.start()
         gc.collect()
         gc.freeze()
         self._ready.add({venue.settings.name: _whereabouts(venue) for venue in self.venues}, self.flow.master.count)
@@ -173,6 +182,19 @@ class SimulatorProcess:
             "simulator is ready", market=self.flow.description, speed=self.config.simulator.speed,
             venues={venue.settings.name: venue.port for venue in self.venues}, state_dir=str(self.config.simulator_dir),
         )  # fmt: skip
+
+    def _start_store_sync(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def refused(_store: object, error: Exception) -> None:  # on the sync thread
+            with contextlib.suppress(RuntimeError):  # the last round, after the loop: nobody is left to tell
+                loop.call_soon_threadsafe(self._fail, error)
+
+        self.store_sync = GroupSync(on_failure=refused)
+        for venue in self.venues:
+            for store in (*[client.store for client in venue.clients], *[copy.store for copy in venue.copies]):
+                self.store_sync.add(store)
+        self.store_sync.start()
 
     def _make_venue(self, settings: VenueSettings, numbers: Any, clock: MarketClock, source: int) -> Venue:
         master = self.flow.master
@@ -228,8 +250,13 @@ class SimulatorProcess:
 
     async def _close(self) -> None:
         self._ready.remove([settings.name for settings in self._settings])
+        await self.control.stop()
+        if self.store_sync is not None:
+            self.store_sync.stop()  # before the stores close: each forces what its venue's end still writes
         for venue in self.venues:
             await venue.close()
+        with contextlib.suppress(OSError):  # the rings are gone; somebody else may keep something there
+            self.config.runtime_dir.rmdir()
         if self._failure is None:
             self._clock_file.forget()
             log.info("simulator has stopped", steps=self.steps)

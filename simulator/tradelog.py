@@ -5,7 +5,8 @@ One file per venue, a sequence of 128-byte frames (``market.records``), each wit
 * INSTRUMENT frames: what the book numbers mean, once, at the start of the file;
 * RUN_START: once per start of the venue; ``run`` is the epoch, part of every OrderID and ExecID;
 * EXECUTION and CANCEL_REJECT frames: all reports to FIX clients, and both sides of *every* trade,
-  also of participants without FIX, so that the log can be checked by double entry. ``session`` is
+  also of participants without FIX, so that the log can be checked by double entry, and of every bust (H)
+  or correction (G) of one, which names the report that it takes back in ``orig_cl_ord_id``. ``session`` is
   the participant, ``instrument`` the venue's book number, ``jseq`` the match number of a trade (the
   two sides share it), ``ts_ns`` simulated and ``recv_ns`` wall-clock UTC.
 
@@ -44,6 +45,7 @@ _LIVE_STATUS = (
     int(OrdStatus.SUSPENDED),
 )
 PARTICIPANTS_FILE = "participants.json"  #: beside the log: CompID to participant number
+_ABOUT_TRADES = (int(ExecType.TRADE), int(ExecType.TRADE_CORRECT), int(ExecType.TRADE_CANCEL))
 _CASH_SCALE = 4  # cash is counted in 1/10000 of the currency
 _READABLE_KINDS = (FrameKind.INSTRUMENT, FrameKind.RUN_START, FrameKind.EXECUTION, FrameKind.CANCEL_REJECT)
 
@@ -159,9 +161,17 @@ def read_log(path: Path) -> LogContents:
 
 
 def read_trades(path: Path) -> Any:
-    """EXECUTION rows of all trades in the log, both sides of each, in file order."""
-    executions = read_log(path).executions
-    return executions[_is_trade(executions)]
+    """EXECUTION rows of all trades that stand, both sides of each, in file order: corrected ones as corrected."""
+    return standing_trades(read_log(path).executions)
+
+
+def standing_trades(executions: Any) -> Any:
+    """The trades among EXECUTION rows that stand: neither busted nor replaced by a correction of theirs."""
+    trades = executions[_is_trade(executions) | _is_amendment(executions, ExecType.TRADE_CORRECT)]
+    amended = executions[
+        _is_amendment(executions, ExecType.TRADE_CORRECT) | _is_amendment(executions, ExecType.TRADE_CANCEL)
+    ]
+    return trades[~np.isin(trades["exec_id"], amended["orig_cl_ord_id"])]
 
 
 def participant_numbers(log_path: Path) -> dict[str, int]:
@@ -191,7 +201,7 @@ def count_account(contents: LogContents, owner: int) -> AccountCount:
     """Like :func:`positions_and_cash`, of a log that was read already."""
     executions = contents.executions
     mine = executions[executions["session"] == owner]
-    trades = mine[_is_trade(mine)]
+    trades = standing_trades(mine)
     positions: dict[str, int] = {}
     cash_e4 = 0
     for book in np.unique(trades["instrument"]):
@@ -217,6 +227,7 @@ def open_orders(contents: LogContents, owner: int) -> dict[int, OpenOrder]:
     """Orders of ``owner`` whose last report leaves them live, by OrderID, oldest first."""
     rows = contents.executions
     rows = rows[(rows["session"] == owner) & (rows["kind"] == FrameKind.EXECUTION) & (rows["order_id"] != 0)]
+    rows = rows[(rows["flags"] & records.EXEC_QUOTE) == 0]  # a quote is entered without a report: none opens it
     _, from_end = np.unique(rows["order_id"][::-1], return_index=True)
     last = rows[np.sort(len(rows) - 1 - from_end)]
     live = last[np.isin(last["ord_status"], np.array(_LIVE_STATUS, np.uint8))]
@@ -241,7 +252,8 @@ def audit_trades(contents: LogContents) -> list[str]:
 
     Every match number must stand on exactly two reports with one instrument, one quantity, one
     price and opposite sides, of two different participants (a self-trade is a finding), and no
-    ExecID may occur twice.
+    ExecID may occur twice. Busts and corrections come in pairs too, name a report of their own order
+    under the same match number, and no report is taken back twice.
     """
     executions = contents.executions
     trades = executions[_is_trade(executions)]
@@ -261,6 +273,7 @@ def audit_trades(contents: LogContents) -> list[str]:
             findings.append(f"match {match}: both reports are of side {chr(one['side'])}")
         if one["session"] == other["session"]:
             findings.append(f"match {match}: self-trade of participant {one['session']}")
+    findings += _audit_amendments(executions)
     exec_ids, counts = np.unique(executions["exec_id"], return_counts=True)
     repeated = counts > 1
     findings.extend(
@@ -268,6 +281,36 @@ def audit_trades(contents: LogContents) -> list[str]:
         for i, n in zip(exec_ids[repeated], counts[repeated], strict=True)
     )
     return findings
+
+
+def _audit_amendments(executions: Any) -> list[str]:
+    """Busts and corrections by double entry."""
+    amendments = executions[
+        _is_amendment(executions, ExecType.TRADE_CORRECT) | _is_amendment(executions, ExecType.TRADE_CANCEL)
+    ]
+    if not len(amendments):
+        return []
+    reports = {int(row["exec_id"]): row for row in executions if row["exec_type"] in _ABOUT_TRADES}
+    findings: list[str] = []
+    taken_back: set[int] = set()
+    pairs: dict[tuple[int, int, int, int], int] = {}
+    for row in amendments:
+        number, ref = int(row["exec_id"]), int(row["orig_cl_ord_id"])
+        before = reports.get(ref)
+        if before is None or before["order_id"] != row["order_id"] or before["jseq"] != row["jseq"]:
+            findings.append(f"exec_id {number:016X}: names {ref:016X}, which is no trade of its order")
+        if ref in taken_back:
+            findings.append(f"exec_id {ref:016X}: taken back twice")
+        taken_back.add(ref)
+        key = (int(row["jseq"]), int(row["exec_type"]), int(row["last_qty"]), int(row["last_ticks"]))
+        pairs[key] = pairs.get(key, 0) + 1
+    odd = [key for key, count in pairs.items() if count % 2]
+    findings.extend(f"match {key[0]}: a {chr(key[1])} of one side only" for key in odd)
+    return findings
+
+
+def _is_amendment(executions: Any, exec_type: ExecType) -> Any:
+    return (executions["kind"] == FrameKind.EXECUTION) & (executions["exec_type"] == exec_type)
 
 
 def _is_trade(executions: Any) -> Any:

@@ -1,35 +1,31 @@
-"""The FIX messages of a venue that are not hot: market data requests, security list, mass status.
+"""The FIX messages of a venue that are not hot: which desk answers which, refusals, mass requests.
 
 What they ask of the market goes to the venue as frames, in one order with everything else; what
-they ask about it is answered here. Whatever is not understood is refused by name, never ignored.
+they ask about it is answered by a desk: quoting.py (i, Z), orderstatus.py (H), subscribers.py (V),
+reference.py (c, e, g, BE). Whatever is not understood is refused by name, never ignored.
 """
 
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Protocol
 
+import structlog
+
 from fix.codec import NO_INSTRUMENT
-from fix.codec.link import MAX_MD_REQ_ID_BYTES
-from fix.messages import Message, parse, utc_timestamp
+from fix.messages import Field, Message, parse, utc_timestamp
 from market.enums import OrderAction
 from simulator.matching import REASON_TEXT, CxlRejReason, OrdRejReason
 from simulator.venue.clients import Client
-from simulator.venue.securities import SecurityList
+from simulator.venue.orderstatus import OrderStatusDesk, StatusDesk
+from simulator.venue.quoting import QuoteDesk
+from simulator.venue.reference import ReferenceDesk, ReferenceHost
+from simulator.venue.requests import wire_id
+from simulator.venue.subscribers import DataHost, SubscriberDesk
 
-Field = tuple[int, str | bytes | int]
+log = structlog.get_logger()
 
 NOT_AVAILABLE = "[N/A]"  #: Symbol(55) of a message about no instrument that we know
-_UNKNOWN_SYMBOL_REQUEST = 0  # MDReqRejReason(281)
-_UNSUPPORTED_SUBSCRIPTION = 4
-_UNSUPPORTED_UPDATE = 6
-
-
-class SubscriptionRequest(IntEnum):
-    """SubscriptionRequestType(263)."""
-
-    SNAPSHOT = 0
-    SUBSCRIBE = 1
-    UNSUBSCRIBE = 2
+_REQUESTS = frozenset(("V", "x", "AF", "H", "c", "e", "g", "BE"))  # about a moment: late, they mean nothing
 
 
 class BusinessReject(IntEnum):
@@ -41,38 +37,11 @@ class BusinessReject(IntEnum):
     FIELD_MISSING = 5
 
 
-class VenueDesk(Protocol):
+class VenueDesk(StatusDesk, ReferenceHost, DataHost, Protocol):
     """What the application layer asks of its venue."""
-
-    securities: SecurityList
-
-    def book_of(self, symbol: str) -> int:
-        """Book of a symbol, -1 if it is not listed here."""
 
     def command(self, client: Client, action: OrderAction, *, request_id: int, instrument: int) -> None:
         """Queue a command that came by a cold message behind all that came before."""
-
-    def serve_subscribers(self) -> None:
-        """Send what subscribers have not heard yet."""
-
-    def later(self, work: Iterator[None]) -> None:
-        """Run ``work`` one piece per turn of the event loop."""
-
-    def now_ns(self) -> int:
-        """Market time."""
-
-    def next_exec_id(self) -> int:
-        """An ExecID for a report that the books did not make."""
-
-
-def hex_id(value: bytes | None) -> int | None:
-    """A ClOrdID or MassStatusReqID of 16 hex digits, else None."""
-    if value is None or len(value) != 16:
-        return None
-    try:
-        return int(value, 16)
-    except ValueError:
-        return None
 
 
 class Application:
@@ -81,10 +50,21 @@ class Application:
     def __init__(self, desk: VenueDesk) -> None:
         self._desk = desk
         self._responses = 0
+        self.subscribers = SubscriberDesk(desk, self._reject)
+        self.reference = ReferenceDesk(desk, self._reject)
+        quotes, status = QuoteDesk(desk, self._reject), OrderStatusDesk(desk, self._reject)
         self._answers = {
             "AF": self._mass_status,
-            "V": self._market_data,
+            "H": status.order_status,
+            "i": quotes.mass_quote,
+            "Z": quotes.quote_cancel,
+            "V": self.subscribers.request,
             "x": self._security_list,
+            "c": self.reference.definition,
+            "e": self.reference.status,
+            "g": self.reference.session_status,
+            "BE": self.reference.user,
+            "j": self._rejected,
             "D": self._refused_order,
             "F": self._refused_change,
             "G": self._refused_change,
@@ -94,7 +74,7 @@ class Application:
     def answer(self, client: Client, msg_type: str, raw: bytes, poss_dup: bool) -> None:
         """Act on one application message. A repeated one was for a moment that is gone: refused."""
         message = parse(raw)
-        if poss_dup and msg_type in ("V", "x", "AF"):
+        if poss_dup and msg_type in _REQUESTS:
             self._reject(client, message, BusinessReject.OTHER, "stale request (PossDupFlag=Y); send it anew")
             return
         handler = self._answers.get(msg_type)
@@ -106,9 +86,10 @@ class Application:
     # ---------------------------------------------------------------- requests
 
     def _mass_status(self, client: Client, message: Message) -> None:
-        request_id = hex_id(message.get(584))
+        request_id = wire_id(message.get(584))
         if request_id is None:
-            self._reject(client, message, BusinessReject.FIELD_MISSING, "MassStatusReqID(584) must be 16 hex digits")
+            text = "MassStatusReqID(584) must be 16 hex digits (0-9, A-F), not all zero"
+            self._reject(client, message, BusinessReject.FIELD_MISSING, text)
             return
         kind, book = message.text(585), NO_INSTRUMENT
         if kind == "1":
@@ -121,39 +102,10 @@ class Application:
             return
         self._desk.command(client, OrderAction.MASS_STATUS, request_id=request_id, instrument=book)
 
-    def _market_data(self, client: Client, message: Message) -> None:
-        request = message.text(262)
-        kind, update = message.integer(263), message.text(265, "0")
-        symbols = [entry[55].decode("latin-1") for entry in message.groups(146, 55)]
-        if kind not in tuple(SubscriptionRequest):
-            self._refuse_data(client, request, _UNSUPPORTED_SUBSCRIPTION, f"SubscriptionRequestType(263) was {kind}")
-            return
-        if not 1 <= len(request) <= MAX_MD_REQ_ID_BYTES or not request.isascii() or not request.isprintable():
-            text = f"MDReqID(262) must be 1..{MAX_MD_REQ_ID_BYTES} printable ASCII characters"
-            self._reject(client, message, BusinessReject.FIELD_MISSING, text)
-            return
-        if update not in ("0", "1"):
-            self._refuse_data(client, request, _UNSUPPORTED_UPDATE, f"MDUpdateType(265) must be 0 or 1, was {update}")
-            return
-        books = [self._desk.book_of(symbol) for symbol in symbols]
-        if not books or min(books) < 0:
-            unknown = symbols[books.index(-1)] if books else "no symbol"
-            self._refuse_data(client, request, _UNKNOWN_SYMBOL_REQUEST, f"{unknown} is not listed here")
-            return
-        subscription = client.subscription
-        if kind == SubscriptionRequest.UNSUBSCRIBE:
-            subscription.wanted[books] = 0
-            return
-        subscription.incremental[books] = update == "1" and kind == SubscriptionRequest.SUBSCRIBE
-        if kind == SubscriptionRequest.SUBSCRIBE:
-            subscription.wanted[books] = 1
-        subscription.first[books] = 1
-        subscription.request_of[books] = subscription.number_of(request)
-        subscription.pending[books] = 1
-        subscription.pending_count = int(subscription.pending.sum())
-        self._desk.serve_subscribers()
-
     def _security_list(self, client: Client, message: Message) -> None:
+        if not message.text(320):
+            self._reject(client, message, BusinessReject.FIELD_MISSING, "SecurityReqID(320) is needed")
+            return
         self._responses += 1
         pages = self._desk.securities.answer(
             message.text(320), f"{self._responses:016X}", message.integer(559), message.text(55)
@@ -190,10 +142,14 @@ class Application:
         fields += [(531, "0"), (532, "99"), (533, 0), (58, _refusal(message))]
         client.session.send("r", fields)
 
-    def _refuse_data(self, client: Client, request: str, reason: int, text: str) -> None:
-        client.session.send("Y", [(262, request), (281, reason), (58, text)])
+    def _rejected(self, client: Client, message: Message) -> None:
+        """35=j: the client could not use something of ours. Said aloud, and never answered by another."""
+        log.warning(
+            "message refused by the client", client=client.settings.comp_id, ref_msg_type=message.text(372),
+            ref_seq=message.text(45), reason=message.text(380), text=message.text(58),
+        )  # fmt: skip
 
-    def _reject(self, client: Client, message: Message, reason: BusinessReject, text: str) -> None:
+    def _reject(self, client: Client, message: Message, reason: int, text: str) -> None:
         fields: list[Field] = [(45, message.seq or 0), (372, message.msg_type), (380, int(reason)), (58, text)]
         client.session.send("j", fields)
 
@@ -202,10 +158,10 @@ def _refusal(message: Message) -> str:
     """Why the hot path did not take an order message, as far as it can be told from the text."""
     if message.flag(43):
         return "stale order message (PossDupFlag=Y): never executed late"
-    if hex_id(message.get(11)) is None:
-        return "ClOrdID(11) must be 16 hex digits"
-    if message.get(41) is not None and hex_id(message.get(41)) is None:
-        return "OrigClOrdID(41) must be 16 hex digits"
+    if wire_id(message.get(11)) is None:
+        return "ClOrdID(11) must be 16 hex digits (0-9, A-F), not all zero"
+    if message.get(41) is not None and wire_id(message.get(41)) is None:
+        return "OrigClOrdID(41) must be 16 hex digits (0-9, A-F), not all zero"
     return "a field or value of this message is not supported here"
 
 

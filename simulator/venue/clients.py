@@ -18,6 +18,7 @@ from market import records
 from simulator.errors import VenueSettingsError
 from simulator.matching import REASON_TEXT
 from simulator.tradelog import PARTICIPANTS_FILE, participant_numbers
+from simulator.venue.depth import DepthSubscription
 from simulator.venue.publisher import Subscription
 from simulator.venue.settings import FIRST_CLIENT, LAST_CLIENT, ClientSettings, VenueSettings
 
@@ -84,6 +85,7 @@ class Client:
         self.store = store
         self.hot = hot
         self.subscription = Subscription(books)
+        self.depth = DepthSubscription()
         self.was_logged_on = False
         self.cancels_on_disconnect = settings.cancel_on_disconnect
 

@@ -23,7 +23,8 @@ Words = npt.NDArray[np.int64]
 FRAME_WORDS = FRAME_BYTES // 8
 
 _STP = int(Word.SELF_TRADE_PREVENTION)
-_MASS_CANCEL = int(OrderAction.MASS_CANCEL)
+_MASS_CANCEL, _QUOTE = int(OrderAction.MASS_CANCEL), int(OrderAction.QUOTE)
+_QUOTE_CANCEL, _ORDER_STATUS = int(OrderAction.QUOTE_CANCEL), int(OrderAction.ORDER_STATUS)
 _EXECUTION, _TRADE_PRINT, _ORDER = int(FrameKind.EXECUTION), int(FrameKind.TRADE), int(FrameKind.ORDER)
 _TRADE, _STATUS = int(ExecType.TRADE), int(ExecType.ORDER_STATUS)
 _NO_ROOM = int(NO_ROOM)
@@ -36,9 +37,11 @@ class BatchStop(IntEnum):
     DONE = 0
     MASS_CANCEL = 1  # the command before ``next`` was one: its answer follows its reports
     NO_ROOM = 2  # empty ``out``, then go on at ``next``
+    TICKET = 3  # the command before ``next`` is one of a request that waits for its outcome (requests.py)
 
 
 _STOP_DONE, _STOP_CANCEL, _STOP_ROOM = int(BatchStop.DONE), int(BatchStop.MASS_CANCEL), int(BatchStop.NO_ROOM)
+_STOP_TICKET = int(BatchStop.TICKET)
 
 
 @kernel
@@ -64,8 +67,14 @@ def apply_batch(
             return i, n, _STOP_ROOM, 0
         caused = after - n
         n = after
-        if order.action == _MASS_CANCEL:
+        action = order.action
+        if action == _MASS_CANCEL:
             return i + 1, n, _STOP_CANCEL, caused
+        # Of a mass quote only what was refused and the last entry (post_only is last_entry) have an outcome.
+        if action == _QUOTE and (order.reason != 0 or order.post_only != 0):
+            return i + 1, n, _STOP_TICKET, caused
+        if action in (_QUOTE_CANCEL, _ORDER_STATUS):
+            return i + 1, n, _STOP_TICKET, caused
     return count, n, _STOP_DONE, 0
 
 
@@ -135,7 +144,7 @@ def claim_commands(rows: Any, first: int, count: int, owner: int) -> None:
 def is_cold(rows: Any, i: int, books: int) -> bool:
     """Whether outgoing frame ``i`` needs the cold encoder.
 
-    The answer to a mass cancel (kind ORDER) does, and the refusal of an order for a symbol that is
+    The answer to a request (kind ORDER) does, and the refusal of an order for a symbol that is
     none of the ``books``.
     """
     row = rows[i]

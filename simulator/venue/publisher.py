@@ -6,6 +6,10 @@ is left, not the time of day here. A reader that attaches late would never hear 
 so each book is repeated about once a second (:meth:`MarketDataPublisher.refresh`), and a frame
 that only repeats differs in nothing but ``ts_ns`` and ``src_seq``.
 
+A reader of the ring that was overtaken, or comes late, reads the ring's book table. One that hears the
+venue by a stream (:meth:`MarketDataPublisher.open_stream`, Aeron) cannot: it has every book again after
+one cycle of the repetition.
+
 FIX subscribers get what changed since they were last served: a slow one misses intermediate states,
 never the latest.
 """
@@ -19,7 +23,9 @@ from market import records
 from market.enums import FrameKind
 from market.jit import kernel
 from market.records import FRAME_BYTES
-from market.rings import BroadcastRing, ring_publish, ring_publish_many
+from market.rings import W_SILENCE_NS, BroadcastRing, ring_publish, ring_publish_many
+from market.transport.bridge import Relay
+from market.transport.choose import open_publisher
 from simulator.matching import Arena, take_dirty, top_levels
 from simulator.venue.core import FrameBuffer
 
@@ -94,6 +100,7 @@ class Subscription:
     def __init__(self, books: int) -> None:
         self.wanted = np.zeros(books, np.uint8)
         self.incremental = np.zeros(books, np.uint8)  # X instead of W
+        self.top_only = np.zeros(books, np.uint8)  # one level a side instead of two
         self.first = np.zeros(books, np.uint8)  # the next one is a snapshot whatever was asked for
         self.pending = np.zeros(books, np.uint8)
         self.pending_count = 0
@@ -143,6 +150,38 @@ class MarketDataPublisher:
         self._refresh_at = 0
         self._refreshed_ns = 0
         self._prints = 0
+        self._relays: list[Relay] = []
+
+    def open_stream(self, address: str) -> None:
+        """Publish by ``address`` as well (see :mod:`market.transport.address`), from the publisher's own thread.
+
+        Raises
+        ------
+        TransportError
+            The address is wrong, or its carrier is not installed or not reachable.
+        """
+        silence_ns = int(self.ring.words[W_SILENCE_NS])
+        stream = open_publisher(address, books=len(self._all), silence_ns=silence_ns)
+        self._relays.append(Relay(self.ring.path, stream))
+
+    def beat(self, market_ns: int, wall_ns: int) -> None:
+        """Say that the venue lives."""
+        self.ring.beat(wall_ns, market_ns)
+        for relay in self._relays:
+            relay.beat(wall_ns, market_ns)
+
+    def end(self) -> None:
+        """Say that the market data end here, and remove the ring."""
+        for relay in self._relays:
+            relay.close()
+        self._relays.clear()
+        self.ring.end()
+
+    def _pass_on(self) -> None:
+        """A batch is complete: wake who sleeps, send it to who is elsewhere."""
+        self.ring.wake_readers()
+        for relay in self._relays:
+            relay.pump()
 
     def publish(
         self,
@@ -167,7 +206,7 @@ class MarketDataPublisher:
                     mark_changed(self._dirty, count, subscription.wanted, subscription.pending)
                 )
         if count or n_prints:
-            self.ring.wake_readers()
+            self._pass_on()
         return count
 
     def refresh(self, market_ns: int, wall_ns: int) -> None:
@@ -180,7 +219,7 @@ class MarketDataPublisher:
         self._refreshed_ns = wall_ns
         self._publish(self._all[self._refresh_at : self._refresh_at + count], count, market_ns, wall_ns)
         self._refresh_at = (self._refresh_at + count) % books
-        self.ring.wake_readers()
+        self._pass_on()
 
     def warm_up(self, out: FrameBuffer) -> None:
         """Load or compile the kernels, without effect."""

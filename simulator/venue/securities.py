@@ -98,6 +98,11 @@ class SecurityList:
             last = "Y" if number == len(pages) else "N"
             yield [*head, (560, RequestResult.VALID), (393, len(self._instruments)), (893, last), (146, count), *page]
 
+    def describe(self, symbol: str) -> list[Field] | None:
+        """Definition of one instrument, as an entry of the list has it; None where it is not listed."""
+        book = self._books.get(symbol)
+        return None if book is None else entry(book, self._instruments[book], self._underlyings[book])
+
     def _all_pages(self) -> list[tuple[int, list[Field]]]:
         if self._pages is None:
             self._pages = []

@@ -67,6 +67,8 @@ class VenueSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     ring_slots: int = 1 << 14
+    ring_silence_ns: int = 1_000_000_000  # what the ring promises its readers
+    aeron: str = ""  # address of a stream to publish by as well
     fees: FeeModel = FeeModel()
     latency: LatencyModel = LatencyModel()
     seed: int = 0
@@ -109,6 +111,8 @@ def venue_settings(config: AxiomConfig, venue: VenueConfig) -> VenueSettings:
         host=venue.host,
         port=venue.port,
         ring_slots=venue.ring_slots,
+        ring_silence_ns=venue.ring_silence_ms * 1_000_000,
+        aeron=venue.aeron,
         fees=FeeModel(maker_e4=int(fee_e4), taker_e4=int(fee_e4)),
         latency=LatencyModel(
             order_delay_ns=venue.order_delay_us * _NS_PER_US,

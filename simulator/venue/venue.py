@@ -24,7 +24,7 @@ from fix.session import SequencesReset, SessionEvent, State
 from market import records
 from market.enums import FrameKind, OrderAction, TradingStatus
 from market.rings import BroadcastRing
-from simulator.errors import SimulatorError
+from simulator.errors import OperatorError, SimulatorError
 from simulator.matching import Word, set_status
 from simulator.tradelog import TradeLog, read_log
 from simulator.venue.application import Application, mass_cancel_report, unknown_symbol_report
@@ -34,15 +34,17 @@ from simulator.venue.delayline import NEVER_NS, DelayLine, DueTimer
 from simulator.venue.dropcopy import open_copies
 from simulator.venue.kernels import BatchStop, claim_commands, group_by_session, is_cold, route_commands
 from simulator.venue.marketclock import MarketClock
+from simulator.venue.operations import Operations
 from simulator.venue.publisher import MarketDataPublisher
 from simulator.venue.recovery import next_generation, restart_cancels, unsent_reports
+from simulator.venue.reference import SessionStatus
+from simulator.venue.requests import Tickets
 from simulator.venue.securities import SecurityList
 from simulator.venue.settings import FIRST_CLIENT, VenueSettings
 
 log = structlog.get_logger()
 
 _BATCH = 1 << 12  # frames taken from a delay line at once
-_SLOW_CONSUMER_BYTES = 1 << 20  # market data waits (and conflates) while a client has this much unsent
 _END = object()
 _LAST_EXEC = int(Word.LAST_EXEC)
 _ORDERS_SEED, _REPORTS_SEED = 1, 2  # the two directions draw different jitter from one seed
@@ -104,18 +106,27 @@ class Venue:
         self.book_of_instrument = np.full(len(market_tops), -1, np.int64)
         self.book_of_instrument[instrument_of] = np.arange(books)
         self.symbols = SymbolTable(books)
+        self.symbol_names = [bytes(row["symbol"]).rstrip(b"\0").decode("ascii") for row in instruments]
+        self.price_scales = [int(row["price_scale"]) for row in instruments]
+        self.underlyings = underlyings
         self._books: dict[str, int] = {}
         for book, row in enumerate(instruments):
-            symbol = bytes(row["symbol"]).rstrip(b"\0").decode("ascii")
+            symbol = self.symbol_names[book]
             self._books[symbol] = book
             self.symbols.add(symbol, book, int(row["price_scale"]), int(row["multiplier"]))
-        self.ring = BroadcastRing.create(settings.ring_path, settings.ring_slots)
+        self.ring = BroadcastRing.create(
+            settings.ring_path, settings.ring_slots, books=books, silence_ns=settings.ring_silence_ns
+        )
         self.publisher = MarketDataPublisher(
             self.ring, self.core.arena, instrument_of, market_tops.rows, market_tops.words, source=source
         )
-        self.application = Application(self)
+        if settings.aeron:
+            self.publisher.open_stream(settings.aeron)
+        self.tickets = Tickets()
         self.clients = self._open_clients()
+        self.application = Application(self)
         self.copies = open_copies(settings, self.clients, self.symbols, books, self.on_failure)
+        self.operations = Operations(self)
         self._subscriptions = tuple(client.subscription for client in self.clients)
         self._make_lines()
         self.acceptor: Acceptor | None = None
@@ -150,7 +161,6 @@ class Venue:
         self._no_refs = np.zeros(_BATCH, np.int64)
         self._starts = np.zeros(self._owners + 1, np.int64)
         self._answer = FrameBuffer(records.ORDER, 1)
-        self._quotes_out = FrameBuffer(records.QUOTE, _BATCH)
 
     # ---------------------------------------------------------------- life
 
@@ -187,7 +197,7 @@ class Venue:
             self._grouped_refs,
         )  # fmt: skip
         is_cold(grouped.rows, 0, self.core.books)
-        self.publisher.warm_up(self._quotes_out)
+        self.publisher.warm_up(self.application.subscribers.out)
         self.publisher.publish(self.now_ns(), time.time_ns())
         for copy in self.copies:
             copy.warm_up(now_ns)
@@ -196,7 +206,12 @@ class Venue:
             hot.decode(np.zeros(64, np.uint8), 0, 0, 1, now_ns)
             hot.decode_one(b"")
             hot.encode_executions(grouped.rows, 0, 0, 1, now_ns)
-            hot.encode_quotes(self._quotes_out.rows, 0, 0, 1, now_ns)
+            hot.encode_quotes(self.application.subscribers.out.rows, 0, 0, 1, now_ns)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has stopped for good: nothing may be asked of it any more."""
+        return self._failed
 
     @property
     def port(self) -> int:
@@ -212,6 +227,7 @@ class Venue:
             for book in range(self.core.books):
                 set_status(self.core.arena, book, int(TradingStatus.CLOSED))
             self.publisher.publish(self.now_ns(), time.time_ns())
+            self.application.reference.session_changed(SessionStatus.CLOSED)
         if self.acceptor is not None:
             await self.acceptor.close("venue closes")
         if not self._failed:
@@ -224,7 +240,7 @@ class Venue:
             client.store.close()
         for copy in self.copies:
             copy.close()
-        self.ring.close()
+        self.publisher.end()
         self.log.close()
 
     def _recover(self) -> None:
@@ -284,6 +300,8 @@ class Venue:
                      client=client.settings.comp_id, reason=reason)  # fmt: skip
         if client.was_logged_on and not logged_on:
             client.subscription.clear()
+            client.depth.clear()
+            self.application.reference.forget(client)
             if client.cancels_on_disconnect and not self._failed:
                 self.command(client, OrderAction.MASS_CANCEL, request_id=0, instrument=NO_INSTRUMENT)
         client.was_logged_on = logged_on
@@ -308,6 +326,24 @@ class Venue:
         """Book of a symbol, -1 if it is not listed here."""
         return self._books.get(symbol, -1)
 
+    def symbol_of(self, book: int) -> str:
+        """Symbol of a book."""
+        return self.symbol_names[book]
+
+    def books_of_underlying(self, symbol: str) -> list[int]:
+        """Books whose instrument has this underlying."""
+        return [book for book, underlying in enumerate(self.underlyings) if underlying == symbol]
+
+    def price_scale(self, book: int) -> int:
+        """Decimals of the prices of a book."""
+        return self.price_scales[book]
+
+    def submit(self, frames: FrameBuffer) -> None:
+        """Queue commands that came by a cold message behind all that came before."""
+        now_ns = time.monotonic_ns()
+        self._inbound.push(frames.words, self._refs(len(frames)), len(frames), now_ns)
+        self._pump_at(now_ns)
+
     def now_ns(self) -> int:
         """Market time."""
         return self.clock.now_ns()
@@ -330,8 +366,11 @@ class Venue:
         """Run ``work`` one piece per turn of the event loop."""
 
         def turn() -> None:
-            if not self._failed and next(work, _END) is not _END:
-                loop.call_soon(turn)
+            try:
+                if not self._failed and next(work, _END) is not _END:
+                    loop.call_soon(turn)
+            except Exception as error:  # noqa: BLE001 - a callback's outermost frame: what cannot be stored ends the venue
+                self._fatal(error)
 
         loop = asyncio.get_running_loop()
         loop.call_soon(turn)
@@ -351,7 +390,7 @@ class Venue:
         if self._busy or self._failed:
             return  # sending cut a client off, which queued a cancel: the loop below comes to it
         until_ns = max(now_ns, due_by_ns)
-        with self._turn():
+        with self.turn():
             while min(self._inbound.next_due_ns, self._outbound.next_due_ns) <= until_ns:
                 if self._inbound.next_due_ns <= until_ns and len(self._inbound):
                     count = self._inbound.pop(self._due_orders.words, self._due_refs, until_ns)
@@ -362,7 +401,7 @@ class Venue:
             self._timer.arm(min(self._inbound.next_due_ns, self._outbound.next_due_ns))
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
         """One pass over the venue's buffers, never nested; whatever fails in it ends the venue.
 
         The outermost frame of a timer's callback and of a step. A report that could not be logged,
@@ -371,6 +410,8 @@ class Venue:
         self._busy = True
         try:
             yield
+        except OperatorError:
+            raise  # somebody asked for what cannot be; nothing was changed
         except Exception as error:  # noqa: BLE001 - see above: it stops the venue first
             self._fatal(error)
         finally:
@@ -387,7 +428,7 @@ class Venue:
             self._flow_orders.words, self._flow_orders.rows,
         )  # fmt: skip
         now_ns = time.monotonic_ns()
-        with self._turn():
+        with self.turn():
             self._execute(self._flow_orders, int(mine), now_ns)
         self._pump_at(now_ns)
 
@@ -398,6 +439,8 @@ class Venue:
             self._settle(reports, market_ns, wall_ns, now_ns)
             if stop == BatchStop.MASS_CANCEL:
                 self._answer_mass_cancel(orders, at - 1, ended, now_ns)
+            elif stop == BatchStop.TICKET:
+                self._settle_ticket(orders, at - 1, now_ns)
 
     def _settle(self, reports: int, market_ns: int, wall_ns: int, now_ns: int) -> None:
         core = self.core
@@ -409,8 +452,17 @@ class Venue:
         if batch.outbox:
             self._outbound.push(core.outbox.words, core.outbox_refs, batch.outbox, now_ns)
         self.publisher.publish(market_ns, wall_ns, core.prints, batch.prints, self._subscriptions)
+        self.application.subscribers.take_prints(core.prints, batch.prints)
         if batch.internal:
             self._on_internal(core.internal.rows, batch.internal)
+
+    def _settle_ticket(self, orders: FrameBuffer, at: int, now_ns: int) -> None:
+        """Tell a request what became of its command; its answer, if it is complete, goes behind the reports."""
+        row = orders.words[at : at + 1].view(records.QUOTE_ENTRY)[0, 0]
+        if self.tickets.settle(row):
+            self._answer.words[0] = orders.words[at]
+            self._answer.rows[0]["slot"] = int(row["ticket"])
+            self._outbound.push(self._answer.words, self._no_refs, 1, now_ns)
 
     def _answer_mass_cancel(self, orders: FrameBuffer, row: int, ended: int, now_ns: int) -> None:
         """Queue the answer behind the reports of the orders it ended; ``slot`` carries their number."""
@@ -463,11 +515,27 @@ class Venue:
             client.session.send("8", unknown_symbol_report(rows[at], int(rows[at]["ts_ns"])), app_ref=position)
             return
         row = self._grouped.words[at : at + 1].view(records.ORDER)[0, 0]
+        if row["action"] != OrderAction.MASS_CANCEL:
+            answer = self.tickets.take_answer(int(row["slot"]))
+            if answer is not None:
+                client.session.send(*answer)
+            return
         whole = int(row["instrument"]) == NO_INSTRUMENT and int(row["reason"]) == 0
         body = mass_cancel_report(
             int(row["cl_ord_id"]), self.next_exec_id(), whole, int(row["reason"]) != 0, int(row["slot"])
         )
         client.session.send("r", body)
+
+    def record(self, rows: FrameBuffer) -> None:
+        """Log EXECUTION rows that no command caused, then copy and send them. Inside :meth:`turn`."""
+        position = self.log.append(rows.frames, len(rows))
+        for copy in self.copies:
+            copy.take(rows, len(rows), position)
+        now_ns = time.monotonic_ns()
+        for place in range(len(rows)):  # participants without FIX have no memory of single trades
+            if int(rows.rows[place]["session"]) >= FIRST_CLIENT:
+                refs = np.array([position + place], np.int64)
+                self._outbound.push(rows.words[place : place + 1], refs, 1, now_ns)
 
     # ---------------------------------------------------------------- market data and time
 
@@ -475,63 +543,21 @@ class Venue:
         """Every few milliseconds: heartbeat, repetition of quiet books, subscribers."""
         if self._failed:
             return
-        self.ring.beat(wall_ns, market_ns)
+        self.publisher.beat(market_ns, wall_ns)
         self.publisher.refresh(market_ns, wall_ns)
         self.serve_subscribers()
 
-    def serve_subscribers(self) -> None:
-        """Send FIX subscribers what changed; one that does not read waits, and then hears the latest only."""
-        for client in self.clients:
-            subscription = client.subscription
-            if subscription.pending_count <= 0 or not client.session.logged_on:
-                continue
-            if client.session.backlog_bytes > _SLOW_CONSUMER_BYTES:
-                continue
-            count = self.publisher.drain(subscription, self.publisher.quotes, self._quotes_out)
-            try:
-                self._send_quotes(client, count)
-            except StoreError as error:
-                self._fatal(error)
-                return
-
-    def _send_quotes(self, client: Client, count: int) -> None:
-        rows, subscription = self._quotes_out.rows[:count], client.subscription
-        books = rows["instrument"]
-        by_increment = (subscription.incremental[books] != 0) & (subscription.first[books] == 0)
-        subscription.first[books] = 0
-        requests = subscription.request_of[books]
-        for number in np.unique(requests):
-            request_id = subscription.request_ids[number]
-            whole = np.ascontiguousarray(rows[~by_increment & (requests == number)])
-            if len(whole):
-                client.hot.link.set_md_req_id(request_id)
-                client.session.send_quotes(records.as_layout(whole.view(np.uint8), records.QUOTE), len(whole))
-            for row in rows[by_increment & (requests == number)]:
-                client.session.send("X", self._increments(row, request_id))
-
-    def _increments(self, row: Any, request_id: str) -> list[tuple[int, str | bytes | int]]:
-        """Body of a MarketDataIncrementalRefresh that replaces the best bid and offer of one book."""
-        symbol = self.symbols.symbol(int(row["instrument"]))
-        scale = int(self.instruments[int(row["instrument"])]["price_scale"])
-        fields: list[tuple[int, str | bytes | int]] = [(262, request_id), (268, 2)]
-        for entry_type, side in (("0", "bid"), ("1", "ask")):
-            quantity = int(row[f"{side}_qty"])
-            fields += [(279, "1" if quantity else "2"), (269, entry_type), (55, symbol)]
-            if quantity:
-                fields += [(270, f"{int(row[f'{side}_ticks']) / 10**scale:.{scale}f}"), (271, quantity)]
-        return fields
-
-    def halt(self, symbol: str) -> None:
-        """Stop trading of one instrument: cancels only."""
-        self._set_status(symbol, TradingStatus.HALTED)
-
-    def reopen(self, symbol: str) -> None:
-        """Resume trading of one instrument."""
-        self._set_status(symbol, TradingStatus.OPEN)
-
-    def _set_status(self, symbol: str, status: TradingStatus) -> None:
-        set_status(self.core.arena, self._books[symbol], int(status))
+    def publish_books(self) -> None:
+        """Publish what changed in the books without a command."""
         self.publisher.publish(self.now_ns(), time.time_ns(), subscriptions=self._subscriptions)
+        self.application.subscribers.serve()
+
+    def serve_subscribers(self) -> None:
+        """Send FIX subscribers what changed."""
+        try:
+            self.application.subscribers.serve()
+        except StoreError as error:
+            self._fatal(error)
 
     def _refs(self, count: int) -> npt.NDArray[np.int64]:
         if len(self._no_refs) < count:

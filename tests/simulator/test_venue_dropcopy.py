@@ -169,3 +169,28 @@ async def test_copies_of_a_long_burst_are_all_there_in_order(tmp_path):
     assert np.array_equal([row["exec_id"] for row in copies], sorted(row["exec_id"] for row in copies))
     assert not room.failures
     await room.close()
+
+
+AMENDMENT = (*IDS, "orig_cl_ord_id", "commission_e4")
+
+
+async def test_busts_and_corrections_are_copied_with_what_they_refer_to(tmp_path):
+    trades_only = DropCopySettings(comp_id="WATCHER", trades_only=True)
+    room = await VenueRoom(tmp_path, drop_copies=(trades_only,)).open()
+    watcher, alice = await room.trader("WATCHER").log_on(), await room.trader("ALICE").log_on()
+    room.flow(Orders().add(MAKER, side=Side.SELL, qty=3))
+    alice.send(Orders().add(0, cl_ord_id=1, qty=5))
+    fill = int((await alice.reports(2))[1]["exec_id"])
+    room.venue.operations.correct(fill, qty=2, ticks=99)
+    room.venue.operations.bust(fill)
+    _, *reports = await alice.reports(4)
+    copies = await watcher.reports(3)
+
+    def said(rows):
+        return [tuple(int(row[name]) for name in AMENDMENT) for row in rows]
+
+    assert said(copies) == said(reports)
+    assert [int(row["orig_cl_ord_id"]) for row in copies] == [0, fill, int(reports[1]["exec_id"])]
+    assert [int(row["exec_type"]) for row in copies[1:]] == [ExecType.TRADE_CORRECT, ExecType.TRADE_CANCEL]
+    assert not room.failures
+    await room.close()

@@ -212,7 +212,7 @@ async def test_halted_series_takes_cancels_only(room):
     trader = await room.trader("ALICE").log_on()
     trader.send(Orders().add(0, cl_ord_id=1))
     await trader.reports(1)
-    room.venue.halt(bytes(room.instruments[0]["symbol"]).decode())
+    room.venue.operations.halt(bytes(room.instruments[0]["symbol"]).decode())
     trader.send(Orders().add(0, cl_ord_id=2))
     trader.send(Orders().add(0, action=OrderAction.CANCEL, cl_ord_id=3, orig_cl_ord_id=1))
     assert kinds(await trader.reports(3)) == [ExecType.NEW, ExecType.REJECTED, ExecType.CANCELED]
@@ -239,7 +239,8 @@ async def test_subscriber_gets_a_snapshot_then_each_change(room):
 async def test_incremental_subscriber_gets_changes_as_increments(room):
     trader = await room.trader("ALICE").log_on()
     symbol = bytes(room.instruments[CALL_100]["symbol"]).decode()
-    trader.session.send("V", [(262, "MD1"), (263, 1), (264, 1), (265, 1), (267, 1), (269, "0"), (146, 1), (55, symbol)])
+    wanted = [(262, "MD1"), (263, 1), (264, 1), (265, 1), (267, 2), (269, "0"), (269, "1"), (146, 1), (55, symbol)]
+    trader.session.send("V", wanted)
     await trader.inbox.until(lambda: trader.inbox.quotes)
     room.flow(Orders().add(MAKER, instrument=CALL_100, qty=7))
     room.venue.step(1, 1)
@@ -250,7 +251,7 @@ async def test_incremental_subscriber_gets_changes_as_increments(room):
 
 async def test_subscription_to_what_is_not_listed_is_refused(room):
     trader = await room.trader("ALICE").log_on()
-    trader.session.send("V", [(262, "MD1"), (263, 1), (264, 1), (265, 0), (146, 1), (55, "NOPE")])
+    trader.session.send("V", [(262, "MD1"), (263, 1), (264, 1), (267, 1), (269, 0), (146, 1), (55, "NOPE")])
     (refused,) = await trader.message("Y")
     assert (refused.text(262), refused.text(281)) == ("MD1", "0")
 

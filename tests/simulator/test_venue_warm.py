@@ -36,7 +36,8 @@ async def main(directory):
     trader.send(Orders().add(0, instrument=1))
     await trader.reports(2)
     symbol = bytes(room.instruments[1]["symbol"]).decode()
-    trader.session.send("V", [(262, "MD1"), (263, 1), (264, 1), (265, 0), (146, 1), (55, symbol)])
+    wanted = [(262, "MD1"), (263, 1), (264, 1), (265, 0), (267, 2), (269, 0), (269, 1), (146, 1), (55, symbol)]
+    trader.session.send("V", wanted)
     await trader.inbox.until(lambda: trader.inbox.quotes)
     trader.session.send("AF", [(584, f"{1:016X}"), (585, "7")])
     await trader.reports(3)
