@@ -40,6 +40,7 @@ _ROUNDING = 1e-9  # sums of floats, in another order than the engine's
 _TERMINAL = {int(s) for s in (OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED)}
 _SCOPE_STATE = 110  # engine.events.EventCode: written down again, not imported, on purpose
 _KILLED, _REARMED, _MISSING = 111, 112, 106
+_FILL_STANDS = 1  # engine.state.FILL: likewise
 
 
 class AuditResult(NamedTuple):
@@ -112,6 +113,8 @@ class _Auditor:
         self.position: dict[int, int] = defaultdict(int, {i: int(p) for i, p in enumerate(positions) if p})
         self.working: dict[tuple[int, int], int] = defaultdict(int)
         self.orders: dict[int, _Order] = {}  # by order slot
+        self.fills: dict[tuple[int, int], list[int]] = {}  # session, ExecID: instrument, side, contracts
+        self.amended: set[tuple[int, int]] = set()
         self.open: dict[int, int] = defaultdict(int)
         self.sides: dict[tuple[int, int], set[int]] = defaultdict(set)
         self.budget: dict[int, tuple[float, int]] = {}
@@ -225,14 +228,19 @@ class _Auditor:
         kind, exec_type = int(row["kind"]), int(row["exec_type"])
         slot = int(row["cl_ord_id"]) % MAX_SLOTS
         order = self.orders.get(slot)
+        if kind != FrameKind.CANCEL_REJECT and exec_type in (ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT):
+            self._amend(row, slot)
+            return
         if order is None or exec_type == ExecType.ORDER_STATUS:
             return
         if kind == FrameKind.CANCEL_REJECT:
             order.pending = 0
         elif exec_type == ExecType.TRADE:
             traded = int(row["cum_qty"]) - order.cum
-            if traded <= 0:
+            number = (int(row["session"]), int(row["exec_id"]))
+            if traded <= 0 or number in self.fills:
                 return
+            self.fills[number] = [order.instrument, order.side, traded]
             order.cum += traded
             self.position[order.instrument] += traded if order.side == Side.BUY else -traded
             self.touch(order.instrument)
@@ -242,6 +250,27 @@ class _Auditor:
             self._drop(slot)
         else:
             self._recount(order, max(order.qty, order.pending) - order.cum)
+
+    def _amend(self, row: Any, slot: int) -> None:
+        """A bust or correction: the position is without the fill that it names, or with the corrected one."""
+        session = int(row["session"])
+        number, ref = (session, int(row["exec_id"])), (session, int(row["orig_cl_ord_id"]))
+        fill = self.fills.get(ref)
+        if number in self.amended or fill is None:
+            return
+        self.amended.add(number)
+        instrument, side, before = fill
+        after = int(row["last_qty"]) if int(row["exec_type"]) == ExecType.TRADE_CORRECT else 0
+        fill[2] = after
+        self.fills[number] = fill  # a later one may name this report
+        change = after - before
+        self.position[instrument] += change if side == Side.BUY else -change
+        order = self.orders.get(slot)
+        # Of an order that has ended the slot may be another's by now.
+        if order is not None and order.instrument == instrument and int(row["ord_status"]) not in _TERMINAL:
+            order.cum, order.qty = int(row["cum_qty"]), int(row["order_qty"])
+            self._recount(order, max(order.qty, order.pending) - order.cum)
+        self.touch(instrument)
 
     def event(self, row: Any) -> None:
         code = int(row["code"])
@@ -323,6 +352,10 @@ def _take_over(auditor: _Auditor, engine: Any) -> None:
         auditor.delta.unit[number] = float(known[number]["unit_delta"])
         auditor.vega.unit[number] = float(known[number]["unit_vega"])
         auditor.touch(number)
+    for fill in np.asarray(engine.fills)[np.asarray(engine.fills["state"]) == _FILL_STANDS]:
+        known = [int(fill["instrument"]), int(fill["side"]), int(fill["qty"])]
+        for name in ("exec_id", "last_id"):
+            auditor.fills[int(fill["session"]), int(fill[name])] = known
     for slot in np.flatnonzero(np.asarray(engine.orders["in_use"])):
         row = engine.orders[int(slot)]
         order = _Order(

@@ -8,6 +8,7 @@ closed: the venue's copy, our sessions' reports and the step's books say the sam
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.sessions import SessionConfig
-from engine.dropcopy import Fault, Ledger, Mismatch, Reconciler, signed_quantity
+from engine.dropcopy import Fault, Ledger, Mismatch, Reconciler
 from engine.gateway import Gateway, GatewayOwner
 from engine.loop import StepLoop
 from engine.sessionnews import news
@@ -25,10 +26,9 @@ from fix.codec import SymbolTable
 from fix.endpoints import CodecHotPath, FixSession
 from fix.messages import parse
 from fix.session import Role, SessionEvent, State
-from market.enums import ExecType, ScopeKind
+from market.enums import ScopeKind
 from market.records import EXEC_BAD_VALUE, EXEC_UNKNOWN_SYMBOL
 
-_CORRECT = int(ExecType.TRADE_CORRECT)
 _UNREADABLE = EXEC_BAD_VALUE | EXEC_UNKNOWN_SYMBOL  # the step books nothing for such a report
 
 
@@ -40,15 +40,15 @@ class PositionCheck:
         self._net = np.zeros(len(positions), np.int64)
         self._doubtful: set[int] = set()
 
-    def take(self, rows: Any) -> None:
-        """Executions that the step was given, each once."""
+    def take(self, rows: Any, change_of: Callable[[int], int]) -> None:
+        """Executions that the step was given, each once; ``change_of`` an ExecID: how it moves the position."""
         for row in rows:
             number = int(row["instrument"])
             if int(row["flags"]) & _UNREADABLE or number >= len(self._net):
                 continue
-            self._net[number] += signed_quantity(row)
-            if row["poss_dup"] or int(row["exec_type"]) == _CORRECT:
-                self._doubtful.add(number)  # whether or how it moved the position cannot be told from the row
+            self._net[number] += change_of(int(row["exec_id"]))
+            if row["poss_dup"]:
+                self._doubtful.add(number)  # whether the step had booked it before cannot be told from the row
 
     def wrong(self, positions: npt.NDArray[Any], covered: npt.NDArray[np.bool_]) -> list[tuple[int, int, int]]:
         """(instrument, expected, held) where they differ among ``covered``; each difference is said once."""
@@ -120,7 +120,8 @@ class CopyGateway:
 
     def own(self, session: int, cells: npt.NDArray[np.uint8], count: int) -> None:
         """Frames that a trading session has just handed to the step."""
-        self.positions.take(self.reconciler.own(session, cells, count, self._loop.now_ns()))
+        fresh = self.reconciler.own(session, cells, count, self._loop.now_ns())
+        self.positions.take(fresh, self.reconciler.change_of)
 
     def on_frames(self, session: FixSession, frames: npt.NDArray[np.uint8], count: int) -> None:
         """Copies."""

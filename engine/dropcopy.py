@@ -2,7 +2,8 @@
 
 :class:`Reconciler` pairs executions (trades, busts, corrections) by ExecID: those our trading sessions
 handed to the step, and those the drop copy names. One that only one side knows for longer than the
-time allowed, or that the two tell differently, is a mismatch. :class:`Ledger` keeps both sides on the
+time allowed, or that the two tell differently, is a mismatch; so is a bust or correction of an execution
+that we do not have, or not as it says. :class:`Ledger` keeps both sides on the
 disk, because after a crash only the message that was not yet taken comes again. The gateway that
 feeds them is in ``copygateway.py``; nothing here knows a socket or the step.
 
@@ -34,7 +35,10 @@ _EXECUTION = int(FrameKind.EXECUTION)
 _TRADE, _CORRECT, _BUST = int(ExecType.TRADE), int(ExecType.TRADE_CORRECT), int(ExecType.TRADE_CANCEL)
 _FRAME_WORDS = FRAME_BYTES // 8
 #: What both sides must tell alike.
-_COMPARED = ("exec_type", "side", "last_qty", "last_ticks", "cum_qty", "leaves_qty", "cl_ord_id", "order_id")
+_COMPARED = (
+    "exec_type", "side", "last_qty", "last_ticks", "cum_qty", "leaves_qty", "cl_ord_id", "order_id", "orig_cl_ord_id",
+    "commission_e4",
+)  # fmt: skip
 
 
 @kernel
@@ -67,6 +71,7 @@ class Fault(Enum):
     NOT_COPIED = "our execution is not on the drop copy"
     NOT_OURS = "the drop copy has an execution that we do not know"
     DIFFERENT = "the drop copy tells an execution differently"
+    UNPLACED = "an execution is amended that we do not have so"
 
 
 class Mismatch(NamedTuple):
@@ -79,16 +84,47 @@ class Mismatch(NamedTuple):
     text: str
 
 
+class _Trade:
+    """A trade of ours as it now stands, after what was busted or corrected."""
+
+    __slots__ = ("busted", "first", "newest", "quantity", "side")
+
+    def __init__(self, exec_id: int, side: int, quantity: int) -> None:
+        self.first = self.newest = exec_id
+        self.side, self.quantity, self.busted = side, quantity, False
+
+    def signed(self, quantity: int) -> int:
+        """A quantity as the position has it."""
+        return quantity if self.side == Side.BUY else -quantity
+
+
+def _misplaced(trade: _Trade | None, ref: int, row: Any, bust: bool) -> str:
+    """Why an amendment does not fit the trade that it names; empty where it does."""
+    if trade is None:
+        return "it names an execution that we do not have"
+    if trade.busted:
+        return "it names a trade that was busted before"
+    if ref not in (trade.first, trade.newest):
+        return "it names a report that was corrected since"
+    if int(row["side"]) != trade.side:
+        return "it is of the other side"
+    if bust and int(row["last_qty"]) not in (0, trade.quantity):
+        return f"the trade was of {trade.quantity}"
+    return ""
+
+
 class _Entry:
     """One execution: what each side said of it, and when."""
 
-    __slots__ = ("accepted", "copy", "copy_ns", "fault", "own", "own_ns", "session")
+    __slots__ = ("accepted", "change", "copy", "copy_ns", "fault", "own", "own_ns", "session", "trade")
 
     def __init__(self) -> None:
         self.own: Any = None
         self.copy: Any = None
         self.own_ns = self.copy_ns = 0
         self.session = -1
+        self.change = 0  # of position, by what our session said
+        self.trade: _Trade | None = None  # that it made or amended
         self.fault: Fault | None = None
         self.accepted = False
 
@@ -161,8 +197,8 @@ class Reconciler:
     def __init__(self, timeout_ns: int, ledger: Ledger, now_ns: int) -> None:
         self.timeout_ns = timeout_ns
         self.matched = 0
-        self.trades = 0  # of them
-        self.restored = 0  # trades that an earlier run had matched, as far as they are still known
+        self.trades = 0  # of them, those that stand: busts take theirs back
+        self.restored = 0  # standing trades that an earlier run had matched, as far as they are still known
         self.mismatched = 0
         self.resolved = 0  # mismatches that were explained by what came later
         self.lag = np.zeros(BUCKETS, np.int64)  # between the two sides, of matched executions
@@ -243,6 +279,7 @@ class Reconciler:
             return False
         if side == OWN:
             entry.own, entry.own_ns, entry.session = row, now_ns, session
+            entry.change = self._change(exec_id, entry, row)
         else:
             entry.copy, entry.copy_ns = row, now_ns
         if entry.own is None or entry.copy is None:
@@ -252,6 +289,36 @@ class Reconciler:
         self._pair(exec_id, entry)
         return True
 
+    def change_of(self, exec_id: int) -> int:
+        """How an execution of ours moves the position; 0 of one that is not known, or names what is not."""
+        entry = self._known.get(exec_id)
+        return entry.change if entry is not None else 0
+
+    def _change(self, exec_id: int, entry: _Entry, row: Any) -> int:
+        """Signed change of position by an execution of ours; an amendment's follows from the trade it amends.
+
+        ExecRefID names a trade by its first or by its newest report: venues do either.
+        """
+        quantity = int(row["last_qty"])
+        if int(row["exec_type"]) == _TRADE:
+            entry.trade = _Trade(exec_id, int(row["side"]), quantity)
+            return entry.trade.signed(quantity)
+        ref = int(row["orig_cl_ord_id"])
+        before = self._known.get(ref)
+        trade = before.trade if before is not None else None
+        bust = int(row["exec_type"]) == _BUST
+        fault = _misplaced(trade, ref, row, bust)
+        if fault:
+            self._mismatch(exec_id, entry, Fault.UNPLACED, f"{fault} (ExecRefID {to_wire(ref)})", row)
+        if trade is None:  # the step can only take the report's word for it: a bust's quantity, of a correction nothing
+            return _Trade(ref, int(row["side"]), quantity).signed(-quantity) if bust else 0
+        if trade.busted or ref not in (trade.first, trade.newest):
+            return 0
+        after = 0 if bust else quantity
+        change, trade.quantity = trade.signed(after - trade.quantity), after
+        trade.newest, trade.busted, entry.trade = exec_id, bust, trade
+        return change
+
     def _pair(self, exec_id: int, entry: _Entry) -> None:
         self._waiting.pop(exec_id, None)
         late_ns = abs(entry.copy_ns - entry.own_ns)
@@ -260,8 +327,9 @@ class Reconciler:
             self._mismatch(exec_id, entry, Fault.DIFFERENT, words, entry.own)
             return
         self.matched += 1
-        self.trades += int(entry.own["exec_type"]) == _TRADE
-        if self.open.pop(exec_id, None) is not None:
+        kind = int(entry.own["exec_type"])
+        self.trades += (kind == _TRADE) - (kind == _BUST)
+        if entry.fault is not Fault.UNPLACED and self.open.pop(exec_id, None) is not None:
             entry.fault = None
             self.resolved += 1
             self.news.append(f"execution {to_wire(exec_id)} is now known to both sides, {late_ns / 1e9:.3f} s apart")
@@ -376,10 +444,3 @@ def said(row: Any) -> str:
     kind = {_TRADE: "", _BUST: "bust of ", _CORRECT: "correction of "}.get(int(row["exec_type"]), "")
     ids = f"ExecID {to_wire(int(row['exec_id']))}, ClOrdID {to_wire(int(row['cl_ord_id']))}"
     return f"{kind}{side} {int(row['last_qty'])} ({ids})"
-
-
-def signed_quantity(row: Any) -> int:
-    """How an execution moves the position; a correction says what is now true, not what changed: 0."""
-    sign = 1 if int(row["side"]) == Side.BUY else -1
-    factor = {_TRADE: 1, _BUST: -1}.get(int(row["exec_type"]), 0)
-    return sign * factor * int(row["last_qty"])

@@ -37,6 +37,9 @@ class EventCode(IntEnum):
     REFUSED_CONTROL = 123
     TRADE_BUST = 124
     CONTROL_DONE = 125
+    TRADE_CORRECTED = 126
+    BUST_UNPLACED = 127
+    SECURITY_STATUS = 128
 
 
 class EventText(NamedTuple):
@@ -72,6 +75,9 @@ TEXTS: Final[dict[EventCode, EventText]] = {
     _E.OVERFILL: EventText("error", "order {id} filled beyond its quantity by {ref}: instrument halted"),
     _E.ILLEGAL_TRANSITION: EventText("error", "order {id}: report of status {ref} after {value}: instrument halted"),
     _E.REFUSED_CONTROL: EventText("warning", "control request refused: {ref}"),
-    _E.TRADE_BUST: EventText("error", "trade bust or correction on {id}: instrument halted for review"),
+    _E.TRADE_BUST: EventText("warning", "trade of order {id} busted: {ref} at {value} taken back"),
     _E.CONTROL_DONE: EventText("info", "control request {ref} done"),
+    _E.TRADE_CORRECTED: EventText("warning", "trade of order {id} corrected: now {ref} at {value}, was at {bound}"),
+    _E.BUST_UNPLACED: EventText("error", "bust or correction {ref} of order {id} contradicts us: instrument halted"),
+    _E.SECURITY_STATUS: EventText("warning", "the venue says trading status {ref}"),
 }

@@ -16,7 +16,7 @@ import numpy as np
 from engine.errors import SnapshotError
 from engine.state import Engine, durable_arrays
 
-FORMAT = 1
+FORMAT = 2  # 2: memory of fills, trading status by message
 _META = "meta"
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, msgspec.DecodeError)
 

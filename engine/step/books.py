@@ -7,11 +7,13 @@ up to messages in flight.
 
 import numpy as np
 
+from engine.events import EventCode
 from engine.handle import (
     Handle,
     books,
     in_commit,
     in_quote,
+    in_security_status,
     in_theo,
     instruments,
     options,
@@ -25,9 +27,10 @@ from engine.handle import (
     underlyings,
 )
 from engine.state import MAX_SOURCES, O_REQUOTE_FRACTION, W_INSTRUMENTS, W_MARKET_NS, W_NOW, W_ORPHANS, W_REFRESH
+from engine.step.emit import ZERO, emit_event
 from engine.step.quoting import requote, requote_chain
-from engine.step.submit import theo_now
-from market.enums import OrdStatus, SecurityKind
+from engine.step.submit import theo_now, trading_status
+from market.enums import OrdStatus, ScopeKind, SecurityKind
 from market.instruments import tick_step
 from market.jit import kernel
 from risk.exposure import retotal, set_greeks
@@ -35,6 +38,8 @@ from strategies.quoting import series_width
 
 _OPTION = np.int64(SecurityKind.OPTION)
 _PENDING_NEW = np.int64(OrdStatus.PENDING_NEW)
+_INSTRUMENT = np.int64(ScopeKind.INSTRUMENT)
+_STATUS = np.int64(EventCode.SECURITY_STATUS)
 
 
 @kernel(internal=True)
@@ -134,6 +139,23 @@ def forget_book(e: Handle, instrument: int) -> None:
 
 
 @kernel(internal=True)
+def on_security_status(e: Handle, i: int) -> None:
+    """The venue said by message that an instrument is halted, or trades again: quotes follow at once."""
+    s = in_security_status(e)[i]
+    instrument = np.int64(s.instrument)
+    if instrument >= scalars(e)[W_INSTRUMENTS]:
+        scalars(e)[W_ORPHANS] += 1
+        return
+    before = trading_status(e, instrument)
+    books(e)[instrument].said_status = np.int32(s.status)
+    if trading_status(e, instrument) == before:
+        return
+    emit_event(e, _STATUS, _INSTRUMENT, instrument, ZERO, 0.0, 0.0, np.int64(s.status))
+    if instruments(e)[instrument].security == _OPTION:
+        requote(e, instrument)
+
+
+@kernel(internal=True)
 def on_theo(e: Handle, i: int) -> None:
     """One series' fresh theo: the table row, its Greeks in risk, and its quoting width."""
     t = in_theo(e)[i]
@@ -188,5 +210,6 @@ def on_theo_commit(e: Handle, i: int) -> None:
 
 
 __all__ = [
-    "forget_book", "on_quote", "on_theo", "on_theo_commit", "own_open", "price_unit", "refresh_market", "theo_now",
+    "forget_book", "on_quote", "on_security_status", "on_theo", "on_theo_commit", "own_open", "price_unit",
+    "refresh_market", "theo_now",
 ]  # fmt: skip

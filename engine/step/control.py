@@ -197,6 +197,14 @@ def on_control(e: Handle, i: int) -> None:
 
 
 @kernel(internal=True)
+def _forget_said_statuses(e: Handle, session: int) -> None:
+    """What a venue said by message of its instruments held as long as it would have said otherwise."""
+    for instrument in range(scalars(e)[W_INSTRUMENTS]):
+        if instruments(e)[instrument].session == session:
+            books(e)[instrument].said_status = 0
+
+
+@kernel(internal=True)
 def on_session(e: Handle, i: int) -> None:
     """A session went up or down. READY is never told from outside: reconciliation gives it."""
     s = in_session(e)[i]
@@ -210,6 +218,7 @@ def on_session(e: Handle, i: int) -> None:
         link.state = _DOWN
         link.recon = 0
         set_session(risk(e), session, _DOWN)
+        _forget_said_statuses(e, session)
         count = unknown_orders(e, session)
         if was != _DOWN:
             emit_event(e, _E_DOWN, _SESSION, session, ZERO, 0.0, 0.0, count)
@@ -345,6 +354,7 @@ def on_run_start(e: Handle, i: int) -> None:
         unknown_orders(e, session)
     for instrument in range(scalars(e)[W_INSTRUMENTS]):
         forget_book(e, instrument)
+        books(e)[instrument].said_status = 0
         row = series(e)[instrument]
         row.status = -1
         row.allowed_samples = 0

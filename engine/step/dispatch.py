@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.handle import Handle, in_header, scalars
 from engine.state import W_NOW, W_OUT, W_STEPS
-from engine.step.books import on_quote, on_theo, on_theo_commit
+from engine.step.books import on_quote, on_security_status, on_theo, on_theo_commit
 from engine.step.control import on_control, on_instrument, on_run_start, on_session, on_timer
 from engine.step.reports import on_execution
 from market.enums import FrameKind
@@ -20,6 +20,7 @@ _CONTROL = np.int64(FrameKind.CONTROL)
 _SESSION = np.int64(FrameKind.SESSION)
 _INSTRUMENT = np.int64(FrameKind.INSTRUMENT)
 _RUN_START = np.int64(FrameKind.RUN_START)
+_SECURITY_STATUS = np.int64(FrameKind.SECURITY_STATUS)
 
 
 @kernel
@@ -49,6 +50,8 @@ def step(e: Handle, i: int) -> int:
         on_session(e, i)
     elif kind == _INSTRUMENT:
         on_instrument(e, i)
+    elif kind == _SECURITY_STATUS:
+        on_security_status(e, i)
     elif kind == _RUN_START:
         on_run_start(e, i)
     return scalars(e)[W_OUT]

@@ -2,8 +2,19 @@
 
 import numpy as np
 
-from engine.handle import Handle, out_cells, out_event, out_header, out_order, scalars
-from engine.state import OUTPUT_FRAMES, W_LOST_OUTPUT, W_NOW, W_OUT, W_RUN, W_SEQUENCE
+from engine.handle import Handle, out_cells, out_event, out_header, out_order, out_stamps, scalars
+from engine.state import (
+    OUTPUT_FRAMES,
+    STAMP_DECIDED,
+    STAMP_GATED,
+    STAMP_WORDS,
+    W_LOST_OUTPUT,
+    W_NOW,
+    W_OUT,
+    W_RUN,
+    W_SEQUENCE,
+)
+from market.atomics import clock_ns
 from market.enums import FrameKind, OrdType
 from market.ids import make_cl_ord_id
 from market.jit import kernel
@@ -26,6 +37,8 @@ def _next_row(e: Handle, kind: int) -> int:
         return -1
     for k in range(16):
         out_cells(e)[row, k] = 0
+    for k in range(STAMP_WORDS):
+        out_stamps(e)[STAMP_WORDS * row + k] = 0
     out_header(e)[row].kind = kind
     out_header(e)[row].ts_ns = scalars(e)[W_NOW]
     out_header(e)[row].recv_ns = scalars(e)[W_NOW]
@@ -54,6 +67,14 @@ def emit_request(e: Handle, action: int, session: int, cl_ord_id: int, slot: int
     frame.tick_ns = scalars(e)[W_NOW]
     frame.slot = slot
     return row
+
+
+@kernel(inline=True)
+def stamp_request(e: Handle, row: int, decided: int) -> None:
+    """Note when a request was decided on (monotonic clock), and that it is through the gate now. Telemetry."""
+    if row >= 0:
+        out_stamps(e)[STAMP_WORDS * row + STAMP_DECIDED] = decided
+        out_stamps(e)[STAMP_WORDS * row + STAMP_GATED] = clock_ns(1)
 
 
 @kernel(internal=True)

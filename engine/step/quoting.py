@@ -26,7 +26,15 @@ from engine.state import (
     W_INSTRUMENTS,
     W_NOW,
 )
-from engine.step.submit import PURPOSE_QUOTE, can_change, submit_cancel, submit_new, submit_replace, theo_now
+from engine.step.submit import (
+    PURPOSE_QUOTE,
+    can_change,
+    submit_cancel,
+    submit_new,
+    submit_replace,
+    theo_now,
+    trading_status,
+)
 from market.enums import OrdStatus, RiskState, SecurityKind, SessionState, Side, TimeInForce, TradingStatus
 from market.jit import kernel
 from risk.denials import Denial
@@ -62,7 +70,9 @@ def quotable(e: Handle, instrument: int) -> bool:
     if under < 0:
         return False
     return (
-        series(e)[instrument].status == 0 and books(e)[instrument].status == _OPEN and underlyings(e)[under].spot > 0.0
+        series(e)[instrument].status == 0
+        and trading_status(e, instrument) == _OPEN
+        and underlyings(e)[under].spot > 0.0
     )
 
 

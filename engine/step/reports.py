@@ -2,7 +2,8 @@
 
 Nothing is believed that contradicts what we know: a report for an order we never sent, a fill
 beyond the order's quantity, an impossible change of state or an unreadable value halts the
-instrument and says so. A fill is counted once, by its CumQty, however often it is delivered. An
+instrument and says so. A fill is counted once, by its CumQty, however often it is delivered; busts
+and corrections are ``amendments.py``. An
 order in state UNKNOWN leaves it only by its end or by the venue's answer to a status request.
 
 (``x["flags"]`` and not ``x.flags``: in plain Python that is numpy's own attribute of a record.)
@@ -26,6 +27,7 @@ from engine.handle import (
 from engine.state import (
     MASS_SLOT,
     MAX_SESSIONS,
+    W_AMENDED,
     W_DUPLICATES,
     W_FILLS,
     W_INSTRUMENTS,
@@ -34,9 +36,19 @@ from engine.state import (
     W_REJECTED,
     W_UNKNOWN_EXEC,
 )
+from engine.step.amendments import on_amendment
 from engine.step.books import refresh_market
 from engine.step.emit import emit_event
-from engine.step.fills import book_fill, fill_event, fill_order, finish, halt_instrument, recount
+from engine.step.fills import (
+    book_fill,
+    fill_event,
+    fill_order,
+    find_fill,
+    finish,
+    halt_instrument,
+    recount,
+    remember_fill,
+)
 from engine.step.hedging import maybe_hedge
 from engine.step.quoting import refresh_skew, requote
 from engine.step.reconcile import cancel_stranger, missed_fill, on_order_status
@@ -45,7 +57,7 @@ from market.enums import ExecType, FrameKind, OrdStatus, ScopeKind, SecurityKind
 from market.ids import slot_of
 from market.jit import kernel
 from market.orders import allowed, is_terminal
-from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_UNKNOWN_SYMBOL
+from market.records import EXEC_BAD_VALUE, EXEC_FOREIGN_ID, EXEC_QUOTE, EXEC_UNKNOWN_SYMBOL
 from risk.exposure import on_fill
 
 _X_NEW = np.int64(ExecType.NEW)
@@ -78,7 +90,6 @@ _BAD_VALUE = np.int64(EventCode.BAD_VALUE)
 _UNKNOWN_SYMBOL = np.int64(EventCode.UNKNOWN_SYMBOL)
 _OVERFILL = np.int64(EventCode.OVERFILL)
 _ILLEGAL = np.int64(EventCode.ILLEGAL_TRANSITION)
-_BUST = np.int64(EventCode.TRADE_BUST)
 
 _REJECT_WAIT_NS = 250_000_000  # a side whose order the venue rejected is quoted again after this
 
@@ -128,13 +139,14 @@ def _unknown_report(e: Handle, i: int) -> None:
         else:
             scalars(e)[W_ORPHANS] += 1  # the end of an order that we do not hold: nothing can follow
         return
-    if _seen_before(e, i):
+    if find_fill(e, np.int64(x.session), x.exec_id) >= 0 or _seen_before(e, i):
         scalars(e)[W_DUPLICATES] += 1
         return
     # The venue says that we traded, so the position is real whoever sent the order.
     instrument, side, qty = np.int64(x.instrument), np.int64(x.side), np.int64(x.last_qty)
     on_fill(risk(e), instrument, side, qty, 0)
-    book_fill(e, instrument, side, qty, x.last_ticks, x.commission_e4)
+    edge = book_fill(e, instrument, side, qty, x.last_ticks, x.commission_e4)
+    remember_fill(e, i, instrument, side, qty, edge)
     fill_event(e, _UNKNOWN_FILL, instrument, x.cl_ord_id, side, qty, x.last_ticks)
     halt_instrument(e, instrument)
 
@@ -145,7 +157,10 @@ def _on_trade(e: Handle, i: int, slot: int) -> None:
     x = in_execution(e)[i]
     order = orders(e)[slot]
     cum = np.int64(x.cum_qty)
-    if cum <= order.cum_qty:
+    again = cum <= order.cum_qty
+    if order.amended != 0 and not again:  # a bust has lowered CumQty: a fill of before may be told again
+        again = find_fill(e, np.int64(x.session), x.exec_id) >= 0
+    if again:
         scalars(e)[W_DUPLICATES] += 1
         return
     instrument = np.int64(order.instrument)
@@ -153,7 +168,8 @@ def _on_trade(e: Handle, i: int, slot: int) -> None:
     contradiction = (
         cum - order.cum_qty != x.last_qty or cum > max(order.qty, order.pending_qty) or is_terminal(order.status)
     )
-    qty = fill_order(e, slot, cum, x.last_ticks, x.commission_e4)
+    qty, edge = fill_order(e, slot, cum, x.last_ticks, x.commission_e4)
+    remember_fill(e, i, instrument, np.int64(order.side), qty, edge)
     fill_event(e, _FILL, instrument, x.cl_ord_id, np.int64(order.side), qty, x.last_ticks)
     if not is_terminal(order.status):
         if x.leaves_qty == 0:
@@ -245,10 +261,6 @@ def _apply(e: Handle, i: int, slot: int) -> None:
     if x.exec_type == _X_TRADE:
         _on_trade(e, i, slot)
         return
-    if x.exec_type == _X_BUST or x.exec_type == _X_CORRECT:
-        emit_event(e, _BUST, _INSTRUMENT, instrument, x.cl_ord_id, 0.0, 0.0, np.int64(x.last_qty))
-        halt_instrument(e, instrument)
-        return
     if np.int64(x.cum_qty) > order.cum_qty:
         missed_fill(e, slot, np.int64(x.cum_qty))
     if is_terminal(order.status):
@@ -278,8 +290,11 @@ def on_execution(e: Handle, i: int) -> None:
     if x.msg_seq > link.last_in_seq:
         link.last_in_seq = x.msg_seq
     slot = np.int64(-1)
+    amends = x.kind != _REJECT_FRAME and (x.exec_type == _X_BUST or x.exec_type == _X_CORRECT)
     if x["flags"] & EXEC_FOREIGN_ID == 0:
-        slot = find_order(e, x.cl_ord_id, x.orig_cl_ord_id)
+        # orig_cl_ord_id of an amendment is ExecRefID, of a quote's report its entry: no order's name.
+        other = amends or x["flags"] & EXEC_QUOTE != 0
+        slot = find_order(e, x.cl_ord_id, np.uint64(0) if other else x.orig_cl_ord_id)
     if x.exec_type == _X_STATUS and x.kind != _REJECT_FRAME:
         on_order_status(e, i, slot)
         return
@@ -296,14 +311,17 @@ def on_execution(e: Handle, i: int) -> None:
         emit_event(e, _BAD_VALUE, _INSTRUMENT, instrument, x.cl_ord_id, 0.0, 0.0, np.int64(x.msg_seq))
         halt_instrument(e, instrument)
         return
-    if slot < 0:
+    if slot < 0 and not amends:
         _unknown_report(e, i)
         return
-    fills = scalars(e)[W_FILLS]
-    _apply(e, i, slot)
+    before = scalars(e)[W_FILLS] + scalars(e)[W_AMENDED]
+    if amends:
+        on_amendment(e, i, slot)
+    else:
+        _apply(e, i, slot)
     refresh_market(e, instrument)
     under = np.int64(underlying_of(e)[instrument])
-    if scalars(e)[W_FILLS] != fills and under >= 0:
+    if scalars(e)[W_FILLS] + scalars(e)[W_AMENDED] != before and under >= 0:
         refresh_skew(e, under)
         maybe_hedge(e, under)
     if instruments(e)[instrument].security == _OPTION:

@@ -35,8 +35,9 @@ from engine.state import (
     W_REPLACED,
     W_SENT,
 )
-from engine.step.emit import ZERO, emit_event, emit_request, new_id
-from market.enums import OrderAction, OrdStatus, ScopeKind, SecurityKind, Side
+from engine.step.emit import ZERO, emit_event, emit_request, new_id, stamp_request
+from market.atomics import clock_ns
+from market.enums import OrderAction, OrdStatus, ScopeKind, SecurityKind, Side, TradingStatus
 from market.jit import kernel
 from risk.exposure import counted_qty, on_open, on_working
 from risk.gate import Intent, MarketView, check_cancel, check_new, check_replace
@@ -52,6 +53,7 @@ _S_PENDING_NEW = np.int64(OrdStatus.PENDING_NEW)
 _S_PENDING_CANCEL = np.int64(OrdStatus.PENDING_CANCEL)
 _S_PENDING_REPLACE = np.int64(OrdStatus.PENDING_REPLACE)
 _OPTION = np.int64(SecurityKind.OPTION)
+_OPEN = np.int64(TradingStatus.OPEN)
 _INSTRUMENT = np.int64(ScopeKind.INSTRUMENT)
 _FIRM = np.int64(ScopeKind.FIRM)
 _ARENA_FULL = np.int64(EventCode.ARENA_FULL)
@@ -151,6 +153,14 @@ def data_fresh(e: Handle, instrument: int) -> bool:
 
 
 @kernel(internal=True)
+def trading_status(e: Handle, instrument: int) -> int:
+    """TradingStatus of a book: what the venue said by message holds against what its market data still show."""
+    book = books(e)[instrument]
+    said = np.int64(book.said_status)
+    return said if said != 0 and said != _OPEN else np.int64(book.status)
+
+
+@kernel(internal=True)
 def market_view(e: Handle, instrument: int, side: int) -> MarketView:
     """What the gate looks at, gathered for one order."""
     book = books(e)[instrument]
@@ -173,7 +183,7 @@ def market_view(e: Handle, instrument: int, side: int) -> MarketView:
             theo_ok = 1 if row.status == 0 else 0
             theo_ns = row.theo_ns
     return MarketView(
-        np.int64(book.status), book.market_bid, book.market_ask, opposite, theo, theo_ok,
+        trading_status(e, instrument), book.market_bid, book.market_ask, opposite, theo, theo_ok,
         _alive_ns(e, instrument), underlying_ns, theo_ns, scalars(e)[W_MARKET_NS],
     )  # fmt: skip
 
@@ -196,6 +206,7 @@ def submit_new(
 
     ``before`` is the denial this side already shows (0 none), so that it is not repeated.
     """
+    decided = clock_ns(1)
     session = np.int64(instruments(e)[instrument].session)
     now = scalars(e)[W_NOW]
     intent = Intent(instrument, session, side, ticks, qty)
@@ -238,6 +249,7 @@ def submit_new(
     scalars(e)[W_OPEN] += 1
     scalars(e)[W_SENT] += 1
     out = emit_request(e, _NEW, session, order.cl_ord_id, slot)
+    stamp_request(e, out, decided)
     if out >= 0:
         frame = out_order(e)[out]
         frame.instrument = instrument
@@ -274,6 +286,7 @@ def _emit_change(e: Handle, slot: int, action: int) -> int:
 @kernel(internal=True)
 def submit_replace(e: Handle, slot: int, ticks: int, open_qty: int, before: int) -> int:
     """Gate and send a cancel/replace to ``ticks`` and ``open_qty`` still open: 0, or the denial."""
+    decided = clock_ns(1)
     order = orders(e)[slot]
     instrument = np.int64(order.instrument)
     intent = Intent(instrument, np.int64(order.session), np.int64(order.side), ticks, open_qty)
@@ -284,6 +297,7 @@ def submit_replace(e: Handle, slot: int, ticks: int, open_qty: int, before: int)
         return code
     scalars(e)[W_DENIAL] = 0
     out = _emit_change(e, slot, _REPLACE)
+    stamp_request(e, out, decided)
     order.pending_ticks = ticks
     order.pending_qty = order.cum_qty + open_qty
     order.status = _S_PENDING_REPLACE
@@ -310,7 +324,8 @@ def can_change(e: Handle, slot: int) -> bool:
 def submit_cancel(e: Handle, slot: int) -> None:
     """Ask for the cancel of one acknowledged order; cancels always pass the gate."""
     order = orders(e)[slot]
+    decided = clock_ns(1)
     check_cancel(risk(e), np.int64(order.session), scalars(e)[W_NOW])
-    _emit_change(e, slot, _CANCEL)
+    stamp_request(e, _emit_change(e, slot, _CANCEL), decided)
     order.status = _S_PENDING_CANCEL
     scalars(e)[W_CANCELS] += 1

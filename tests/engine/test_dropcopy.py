@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.copygateway import PositionCheck
-from engine.dropcopy import COPY, OWN, Fault, Ledger, Reconciler, difference, signed_quantity
+from engine.dropcopy import COPY, OWN, Fault, Ledger, Reconciler, difference
 from engine.errors import JournalError
 from market.enums import ExecType, FrameKind, Side
 from market.records import EXEC_UNKNOWN_SYMBOL, EXECUTION, FRAME_BYTES, NO_INSTRUMENT, as_layout, frames
@@ -209,14 +209,90 @@ def test_difference_names_fields_and_values():
     assert difference(rows[0], rows[1]) == "last_ticks 100 and 101"
 
 
+F, G, H = ExecType.TRADE, ExecType.TRADE_CORRECT, ExecType.TRADE_CANCEL
+
+
+def amends(exec_id, kind, ref, qty, **fields):
+    return {"exec_id": exec_id, "exec_type": kind, "orig_cl_ord_id": ref, "last_qty": qty, **fields}
+
+
+@pytest.mark.parametrize(("side", "sign"), [(Side.BUY, 1), (Side.SELL, -1)])
+def test_how_executions_move_the_position(desk, side, sign):
+    told = [
+        {"exec_id": 1, "side": side},
+        amends(2, G, 1, 3, side=side),
+        amends(3, G, 2, 9, side=side),  # by the newest report
+        amends(4, G, 1, 7, side=side),  # by the first: it is the same trade
+        amends(5, H, 4, 7, side=side),
+    ]
+    desk.own(*told)
+    assert [desk.reconciler.change_of(k) for k in range(1, 6)] == [sign * moved for moved in (5, -2, 6, -2, -7)]
+    assert desk.check(0) == []
+    desk.copied(*reversed(told))
+    assert desk.check(0) == []
+    assert (desk.reconciler.matched, desk.reconciler.trades, desk.reconciler.pending) == (5, 0, 0)
+
+
+def test_a_restart_remembers_what_an_amendment_refers_to(desk):
+    desk.own(1, amends(2, G, 1, 3))
+    desk.copied(1, amends(2, G, 1, 3))
+    desk.restart()
+    desk.own(amends(3, H, 2, 3))
+    desk.copied(amends(3, H, 2, 3))
+    assert desk.reconciler.change_of(3) == -3
+    assert desk.check(0) == []
+    assert (desk.reconciler.restored, desk.reconciler.trades) == (1, -1)
+
+
 @pytest.mark.parametrize(
-    ("side", "kind", "moved"),
-    [(Side.BUY, ExecType.TRADE, 5), (Side.SELL, ExecType.TRADE, -5), (Side.BUY, ExecType.TRADE_CANCEL, -5),
-     (Side.SELL, ExecType.TRADE_CANCEL, 5)],
-)  # fmt: skip
-def test_how_an_execution_moves_the_position(side, kind, moved):
-    [row] = reports({"exec_id": 1, "side": side, "exec_type": kind})[0].reshape(-1).view(EXECUTION)
-    assert signed_quantity(row) == moved
+    ("told", "change", "why"),
+    [
+        ([amends(9, G, 8, 3)], 0, "an execution that we do not have (ExecRefID 0000000000000008)"),
+        ([amends(9, H, 8, 3)], -3, "an execution that we do not have"),
+        ([1, amends(2, H, 1, 5), amends(9, H, 1, 5)], 0, "a trade that was busted before"),
+        ([1, amends(2, H, 1, 5), amends(9, G, 2, 4)], 0, "a trade that was busted before"),
+        ([1, amends(2, G, 1, 4), amends(3, G, 2, 3), amends(9, H, 2, 3)], 0, "a report that was corrected since"),
+        ([1, amends(9, H, 1, 4)], -5, "the trade was of 5"),
+        ([1, amends(9, G, 1, 4, side=Side.SELL)], -1, "of the other side"),
+    ],
+)
+def test_an_amendment_that_does_not_fit_is_a_mismatch_even_if_it_is_copied(desk, told, change, why):
+    desk.own(*told)
+    desk.copied(*told)
+    [mismatch] = desk.check(0)
+    assert (mismatch.fault, mismatch.exec_id, mismatch.session) == (Fault.UNPLACED, 9, 1)
+    assert why in mismatch.text
+    assert desk.reconciler.change_of(9) == change
+    assert 9 in desk.reconciler.open
+    assert desk.reconciler.accept() == 1
+    desk.restart()
+    assert desk.check(0) == []
+
+
+def test_a_bust_without_a_quantity_takes_back_what_stands(desk):
+    desk.own(1, amends(2, G, 1, 8), amends(3, H, 2, 0))
+    assert desk.reconciler.change_of(3) == -8
+    assert desk.check(0) == []
+
+
+def test_a_correction_that_our_session_never_got_is_found(desk):
+    desk.check(0)
+    desk.own(1)
+    desk.copied(amends(2, G, 1, 3), 1)  # the copies come the other way round
+    assert (desk.reconciler.matched, desk.reconciler.pending) == (1, 1)
+    [mismatch] = desk.check(1000)
+    assert (mismatch.fault, mismatch.exec_id) == (Fault.NOT_OURS, 2)
+    assert "correction of buy 3" in mismatch.text
+    desk.own(amends(2, G, 1, 3), at_ms=1100)
+    assert (desk.reconciler.open, desk.reconciler.change_of(2)) == ({}, -2)
+
+
+@pytest.mark.parametrize(("field", "value"), [("orig_cl_ord_id", 7), ("commission_e4", 1), ("last_qty", 2)])
+def test_a_copied_correction_that_says_something_else_is_a_mismatch(desk, field, value):
+    desk.own(1, amends(2, G, 1, 3))
+    desk.copied(1, amends(2, G, 1, 3) | {field: value})
+    [mismatch] = desk.check(0)
+    assert mismatch.fault is Fault.DIFFERENT and field in mismatch.text
 
 
 class Positions:
@@ -228,7 +304,9 @@ class Positions:
 
     def take(self, *specs):
         cells, count = reports(*specs)
-        self.check.take(cells[:count].reshape(-1).view(EXECUTION))
+        rows = cells[:count].reshape(-1).view(EXECUTION)
+        signs = {int(row["exec_id"]): 1 if row["side"] == Side.BUY else -1 for row in rows}
+        self.check.take(rows, lambda exec_id: 5 * signs[exec_id])
 
     def wrong(self, covered=(True, True, True, True)):
         return self.check.wrong(self.held, np.array(covered))
@@ -236,8 +314,8 @@ class Positions:
 
 def test_positions_follow_the_executions_from_where_the_run_began():
     desk = Positions(0, 0, 0, 40)
-    desk.take({"exec_id": 1}, {"exec_id": 2, "side": Side.SELL, "last_qty": 2})
-    desk.held[3] += 3
+    desk.take({"exec_id": 1}, {"exec_id": 2, "side": Side.SELL}, {"exec_id": 3})
+    desk.held[3] += 5
     assert desk.wrong() == []
 
 

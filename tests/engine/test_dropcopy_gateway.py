@@ -150,3 +150,40 @@ async def test_orders_are_pulled_after_a_lost_line_where_the_policy_wants_it(tmp
     await world.until(lambda: world.gateway.messages_in > before + left)
     await world.until(lambda: world.room.venue.core.live_orders == left)
     await world.close()
+
+
+async def test_busts_and_corrections_are_reconciled_to_the_contract(tmp_path):
+    world = await World(tmp_path).open()
+    world.trade(4)
+    await world.until(lambda: world.copy.reconciler.matched == 1)
+    world.book(4)
+    world.later(1)
+    fill = int(world.posted[-1].view(EXECUTION)[0]["exec_id"])
+    operations = world.room.venue.operations
+    for qty, moved in ((6, 2), (1, -5), (0, -1)):
+        seen = world.copy.reconciler.matched
+        operations.correct(fill, qty=qty, ticks=101) if qty else operations.bust(fill)
+        await world.until(lambda seen=seen: world.copy.reconciler.matched == seen + 1)
+        world.book(moved)
+        world.later(1)
+        assert not world.halts, (qty, world.halts)
+    document = world.copy.document()
+    assert (document["matched"], document["trades"], document["pending"], document["mismatched"]) == (4, 0, 0, 0)
+    await world.close()
+
+
+async def test_a_correction_that_the_step_books_otherwise_is_halted_with_both_numbers(tmp_path):
+    world = await World(tmp_path).open()
+    world.trade(4)
+    await world.until(lambda: world.copy.reconciler.matched == 1)
+    world.book(4)
+    world.later(1)
+    fill = int(world.posted[-1].view(EXECUTION)[0]["exec_id"])
+    world.room.venue.operations.correct(fill, qty=6, ticks=101)
+    await world.until(lambda: world.copy.reconciler.matched == 2)
+    world.book(6)  # as if the corrected quantity came on top
+    world.later(1)
+    [(scope, target, reason)] = world.halts
+    assert (scope, target) == (ScopeKind.SESSION, 5)
+    assert reason.endswith(": executions say 6, the step holds 10")
+    await world.close()

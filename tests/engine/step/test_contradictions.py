@@ -122,14 +122,13 @@ def test_a_refusal_for_an_unknown_request_is_shown(rig):
 
 
 @pytest.mark.parametrize("exec_type", [ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT])
-def test_a_bust_or_correction_waits_for_a_person(rig, exec_type):
+def test_an_amendment_of_a_fill_we_never_had_waits_for_a_person(rig, exec_type):
     bid = rig.order(CALL, Side.BUY).copy()
     out = rig.execution(
         cl_ord_id=bid["cl_ord_id"], instrument=CALL, side=Side.BUY, exec_type=exec_type, last_qty=2, last_ticks=489,
-        ord_status=OrdStatus.NEW,
+        ord_status=OrdStatus.NEW, order_qty=5, leaves_qty=5, orig_cl_ord_id=4711,
     )  # fmt: skip
-    assert EventCode.TRADE_BUST in out.codes() and rig.state(CALL) == RiskState.HALTED
-    assert rig.position(CALL) == 0
+    assert EventCode.BUST_UNPLACED in out.codes() and rig.state(CALL) == RiskState.HALTED
 
 
 def test_a_report_of_a_session_that_does_not_exist_is_not_believed(rig):
