@@ -8,6 +8,8 @@ from typing import Any
 from config.lines import KeyPath
 from config.schema import AxiomConfig, VenueConfig
 from config.sessionchecks import check_sessions
+from market.errors import TransportError
+from market.transport.address import parse_address
 
 _WRITTEN_OUT = 1e15
 
@@ -35,6 +37,7 @@ def check(config: AxiomConfig, tables: Tables | None = None) -> Iterator[Finding
     yield from _unique("port", [entry.port for entry in config.simulator.venues], ("simulator", "venues"))
     yield from check_sessions(config)
     yield from _venues(config.simulator.venues)
+    yield from _streams(config)
     yield from _directories(config)
     yield from _named_numbers(config, tables or {})
 
@@ -64,10 +67,29 @@ def _venues(venues: Sequence[VenueConfig]) -> Iterator[Finding]:
             lower = 1 << (venue.ring_slots.bit_length() - 1)
             words = f"must be a power of two ({lower} or {lower * 2}), was {venue.ring_slots}"
             yield (*path, "ring_slots"), words
+        if venue.aeron and (said := _wrong_address(venue.aeron)):
+            yield (*path, "aeron"), said
     kinds = [venue.kind for venue in venues]
     if venues and kinds.count("equity") > 1:
         second = [number for number, kind in enumerate(kinds) if kind == "equity"][1]
         yield ("simulator", "venues", second, "kind"), "must not be equity twice: a market has one underlying"
+
+
+def _wrong_address(text: str) -> str:
+    """What is wrong with the address of an Aeron stream; empty: nothing."""
+    try:
+        scheme = parse_address(text).scheme
+    except TransportError as error:
+        return f"must be an Aeron stream: {error}"
+    return "" if scheme == "aeron" else f"must begin with aeron:, was {text!r}"
+
+
+def _streams(config: AxiomConfig) -> Iterator[Finding]:
+    if config.engine.telemetry.startswith("aeron:") and (said := _wrong_address(config.engine.telemetry)):
+        yield ("engine", "telemetry"), said
+    for number, session in enumerate(config.sessions):
+        if session.market_data.startswith("aeron:") and (said := _wrong_address(session.market_data)):
+            yield ("sessions", number, "market_data"), said
 
 
 def _directories(config: AxiomConfig) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Struct
 
-from config.keys import ClockTime, CompId, Core, Market, Name, about
+from config.keys import ClockTime, CompId, Core, Market, Name, Telemetry, about
 from config.sessions import SessionConfig
 
 __all__ = [
@@ -48,6 +48,10 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Literal["auto", "spin", "poll", "park"],
         about("How the step is driven. auto spins only where three cores may be used: a spinner starves the rest."),
     ] = "auto"
+    hot_sessions: Annotated[
+        bool,
+        about("spin and poll: the step itself receives and sends for FIX sessions that are in order, past asyncio."),
+    ] = True
     max_instruments: Annotated[
         int, about("Capacity of every per-instrument table. 4096 holds any single chain of today.", ge=2, le=65_536)
     ] = 4096
@@ -95,6 +99,10 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 500
     pin_step_core: Annotated[Core, about("CPU of the step thread in spin mode. -1: not pinned.")] = -1
     pin_greeks_core: Annotated[Core, about("CPU of the Greeks thread. -1: not pinned.")] = -1
+    telemetry: Annotated[
+        Telemetry,
+        about("Orders and events for onlookers: ring:PATH (relative to runtime_dir), aeron:CHANNEL[;...], or none."),
+    ] = "none"
     auto_arm: Annotated[
         bool, about("Arm when every session has reconciled. false: wait for an operator, as a live desk should.")
     ] = True
@@ -185,6 +193,13 @@ class VenueConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ring_slots: Annotated[
         int, about("Slots of the ring, a power of two. 16384 is seconds of a busy chain.", ge=256, le=1 << 22)
     ] = 1 << 14
+    ring_silence_ms: Annotated[
+        int,
+        about("A promise: a venue silent for longer is dead to its readers, its books void.", ge=50, le=60_000),
+    ] = 1000
+    aeron: Annotated[
+        str, about("aeron:CHANNEL[;stream=N][;dir=PATH] to publish on beside the ring (extra aeron). Empty: no.")
+    ] = ""
     fee_per_unit_usd: Annotated[
         float, about("Charged per contract or share on each of our fills; negative is a rebate.", ge=-10, le=10)
     ] = 0.0
@@ -276,10 +291,15 @@ class AxiomConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return self.runtime_dir / (found or f"{venue}.ring")
 
     def market_data_path(self, session: SessionConfig) -> Path | None:
-        """Ring that ``session`` reads its market data from; None where it subscribes by FIX, or trades nothing."""
+        """Ring that ``session`` reads its market data from; None where it subscribes by FIX, or trades nothing.
+
+        Where they come by Aeron: the local ring that they are copied into.
+        """
         if session.market_data in ("fix", "none") or session.role == "drop_copy":
             return None
-        _, _, path = session.market_data.partition(":")
+        kind, _, path = session.market_data.partition(":")
+        if kind == "aeron":
+            return self.runtime_dir / f"{session.name}.aeron.ring"
         return self.runtime_dir / path if path else self.ring_path(session.venue)
 
     def digest(self) -> int:

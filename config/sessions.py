@@ -236,7 +236,11 @@ class SessionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     # -- what trading makes of it -----------------------------------------------------------------
     market_data: Annotated[
-        MarketData, about("fix, ring (the venue's own ring file), ring:PATH (relative to runtime_dir), or none.")
+        MarketData,
+        about(
+            "fix, ring (the venue's own ring file), ring:PATH (relative to runtime_dir), "
+            "aeron:CHANNEL[;stream=N][;dir=PATH] (extra aeron), or none."
+        ),
     ] = "ring"
     cancel_on_disconnect: Annotated[
         bool, about("Whether the venue cancels our orders when the line is lost; how it is asked to: logon_fields.")

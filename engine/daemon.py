@@ -30,10 +30,11 @@ from engine.copygateway import CopyGateway
 from engine.directory import InstrumentDirectory
 from engine.errors import ControlError, EngineError, SessionConfigError
 from engine.events import EventCode
-from engine.feeds import RingFeed
+from engine.feeds import RingFeed, open_feed
 from engine.gateway import Gateway
 from engine.greeks import GreeksThread
 from engine.journal import Journal
+from engine.latency import FILE_NAME as LATENCY_FILE
 from engine.latency import Latencies
 from engine.logs import configure_logging
 from engine.loop import DRAIN_FRAMES, StepLoop, new_frame, partition
@@ -42,6 +43,7 @@ from engine.sessions import AnyStore, open_store
 from engine.startup import StateLock, open_run, tightened_limits
 from engine.state import W_OPEN, Engine
 from engine.status import StatusBuilder
+from engine.telemetry import Telemetry, open_telemetry
 from engine.turn import F_UNDERLYING
 from engine.upkeep import Upkeep
 from engine.verbs import CHANGING, Verbs
@@ -52,7 +54,7 @@ from fix.store import GroupSync, MessageStore
 from market.clock import ClockWatch
 from market.enums import ControlVerb, FrameKind, ScopeKind, SecurityKind, SessionState
 from market.errors import MarketError
-from market.records import CONTROL, EVENT, ORDER, RUN_START, as_layout
+from market.records import CONTROL, EVENT, EXECUTION, ORDER, RUN_START, as_layout
 from market.rings import FRAME_WORDS
 from risk.errors import RiskError
 from strategies.errors import StrategyError
@@ -80,7 +82,8 @@ class Daemon:
         self.gateways: list[Gateway] = []  # sessions that trade; numbers of drop copies are left out
         self.drop_copies: list[CopyGateway] = []
         self.store_sync: GroupSync | None = None
-        self.latencies = Latencies(config.engine.max_orders)
+        self.telemetry: Telemetry | None = None
+        self.latencies = Latencies(config.engine.max_orders, config.runtime_dir / LATENCY_FILE)
         self.alerts = Alerts(self.scope_name)
         self.first_seq = 0
         self.feeds: list[RingFeed] = []
@@ -188,8 +191,26 @@ class Daemon:
             if held:
                 gateway.send(self._sorted_orders[at : at + held], held)
             at += held
-        for event in self._sorted_events[at : at + int(self._counts[-1])]:
+        rest = int(self._counts[-1])
+        events = self._sorted_events[at : at + rest]
+        kinds = events["kind"]
+        if not (kinds == int(FrameKind.EVENT)).all():
+            self._inform(self._sorted[at : at + rest], kinds)
+            events = events[kinds == int(FrameKind.EVENT)]
+        for event in events:
             self._on_event(event)
+        if self.telemetry is not None:
+            self.telemetry.send(cells, count)
+
+    def _inform(self, cells: npt.NDArray[np.int64], kinds: npt.NDArray[np.uint16]) -> None:
+        """Reports that hot sessions took past asyncio, for who wants to know."""
+        reports = np.isin(kinds, (int(FrameKind.EXECUTION), int(FrameKind.CANCEL_REJECT)))
+        rows = np.ascontiguousarray(cells[reports]).view(np.uint8)
+        sessions = as_layout(rows, EXECUTION)["session"]
+        for gateway in self.gateways:
+            mine = rows[sessions == gateway.index]
+            if len(mine):
+                gateway.hot_frames(mine, len(mine))
 
     def _on_event(self, event: Any) -> None:
         code = int(event["code"])
@@ -263,6 +284,7 @@ class Daemon:
         if gateway.config.market_data == "fix":
             known = self.directory.numbers
             gateway.subscribe([item.symbol for item in self._listed[gateway.index] if item.symbol in known])
+        gateway.ask_status()
         if self.directory.count != before or self.greeks is None:
             self._start_greeks()
         for copy in self.drop_copies:
@@ -388,10 +410,11 @@ class Daemon:
                 continue
             store = self._open_store(session)
             self.gateways.append(Gateway(index, session, store, symbols, self.loop, self.latencies, self))
-            path = self.config.market_data_path(session)
-            if path is not None:
-                self.feeds.append(RingFeed(index, path, self.loop, self.alerts.say))
+            feed = open_feed(self.config, index, session, self.loop, self.alerts.say)
+            if feed is not None:
+                self.feeds.append(feed)
         self._open_drop_copies(symbols)
+        self._open_lanes()
         gc.collect()
         gc.freeze()
         self.loop.start(asyncio.get_running_loop())
@@ -400,6 +423,20 @@ class Daemon:
             gateway.tell_step(SessionState.DOWN)
             gateway.initiator.start()
         return True
+
+    def _open_lanes(self) -> None:
+        """Say how the step is driven and why, and which sessions it may drive itself."""
+        assert self.loop is not None
+        self._log.info("loop", mode=self.loop.mode, why=self.loop.mode_reason)
+        self.telemetry = open_telemetry(self.config)
+        if self.telemetry is not None:
+            self.loop.hot.tell()
+        if self.loop.mode == "park" or not self.config.engine.hot_sessions:
+            return
+        for gateway in self.gateways:
+            gateway.allow_hot()
+            if not gateway.hot:
+                self._log.info("session stays with asyncio", session=gateway.config.name, why=gateway.why_cold)
 
     def _open_store(self, session: SessionConfig) -> AnyStore:
         """Message store of a session; what a crash left half written is cut, and said."""
@@ -489,9 +526,11 @@ class Daemon:
         if self.greeks is not None:
             self.greeks.stop()
         for feed in self.feeds:
-            feed.detach()
+            feed.close()
         if self.loop is not None:
             self.loop.stop()
+        if self.telemetry is not None:
+            self.telemetry.close()
         self._set_phase("stopped", self._stop_reason)
         if self.engine is not None and self.journal is not None and self.loop is not None:
             document = self.status(60, orders=True, final=True)
@@ -509,6 +548,9 @@ class Daemon:
             self.store_sync.stop()
         for gateway in self.sessions:
             gateway.close()
+        self.latencies.close()
+        with contextlib.suppress(OSError):  # others may have theirs there
+            self.config.runtime_dir.rmdir()
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

@@ -20,9 +20,11 @@ from config.sessions import SessionConfig
 from engine.heldback import refusals
 from engine.latency import Latencies, Stage, record_answers, record_orders
 from engine.loop import StepLoop, new_frame
+from engine.marketnews import MARKET_NEWS, STATUS_REQUEST, said, security_status, status_request
 from engine.securities import Page, read_page
 from engine.sessionnews import news
 from engine.sessions import AnyStore, build_session, open_session
+from engine.state import SOURCE_VOID
 from fix.codec import SymbolTable
 from fix.endpoints import FixSession, QueueDropped
 from fix.errors import (
@@ -48,7 +50,7 @@ from fix.session import (
 from market.enums import FrameKind, OrderAction, ScopeKind, SessionState
 from market.ids import MAX_SLOTS, make_cl_ord_id, to_wire
 from market.records import EXECUTION, ORDER, SESSION, TIMER, as_layout
-from market.rings import FRAME_WORDS
+from market.rings import FIX_SOURCE, FRAME_WORDS
 
 if TYPE_CHECKING:
     from engine.copygateway import CopyGateway
@@ -64,6 +66,7 @@ _MASS = (int(OrderAction.MASS_CANCEL), int(OrderAction.MASS_STATUS))
 
 #: A move of the spot requotes a thousand series at once: the first of them leave while the last are encoded.
 _SEND_ROWS = 256
+_REST_S = 0.25  # a session that came back from the step by itself is not offered again before
 _RETRY_S = 0.05  # a mass request that a slow peer kept back is tried again after this
 
 
@@ -112,11 +115,17 @@ class Gateway:
         self.listed = False
         self.copies: list[CopyGateway] = []  # drop copies that must repeat what comes in here
         self.last_in_ns = 0  # step time of the last message of the application
+        self.hot = False  # the step may drive the session while it is in order
+        self.why_cold = "not asked for"  # why it is not hot now, or can never be
+        self._returned_at = 0.0  # monotonic time of the last look at which it had come back of itself
+        self._demotions = 0
         self._live = False  # since this logon the step was told that the session is up
         self._subscribed = False
         self._requests = 0
         self._list_request = ""  # SecurityReqID of the list that is awaited, empty when it is complete
         self._list_seq = 0
+        self._status_seq = 0
+        self._hot_symbols = symbols
         self._list_asked_ns = 0
         self._symbols: list[str] = []
         self._loop = loop
@@ -132,10 +141,17 @@ class Gateway:
         """Execution reports, cancel rejects and FIX market data: into the step."""
         self.messages_in += count
         now = self.last_in_ns = self._loop.now_ns()
+        counted = self._latencies
         record_answers(
-            self._latencies.histograms[Stage.ACK], self._latencies.sent_ns, as_layout(frames, EXECUTION), count, now
-        )
+            counted.histograms[Stage.ACK], counted.histograms[Stage.ROUND_TRIP], counted.sent_ns, counted.ring_ns,
+            as_layout(frames, EXECUTION), count, now,
+        )  # fmt: skip
         self._loop.post(frames[:count].view(np.int64).reshape(count, FRAME_WORDS), count)
+        for copy in self.copies:
+            copy.own(self.index, frames, count)
+
+    def hot_frames(self, frames: npt.NDArray[np.uint8], count: int) -> None:
+        """Reports that the step took by itself: for the drop copies that must repeat them."""
         for copy in self.copies:
             copy.own(self.index, frames, count)
 
@@ -157,10 +173,28 @@ class Gateway:
             self._refused(message.text(372), message.text(45), message.text(58))
         elif msg_type == _DATA_REJECT:
             self._owner.on_alert("error", f"{self.config.name}: market data refused: {parse(raw).text(58)}")
+        elif msg_type in MARKET_NEWS:
+            self._market_news(parse(raw))
         elif msg_type in ("8", "9"):
             self._unreadable_report(parse(raw))
         elif msg_type != "r":  # a mass cancel's own report: the orders' reports say it all
             self._owner.on_alert("warning", f"{self.config.name}: message of type {msg_type} is not handled")
+
+    def ask_status(self) -> None:
+        """Ask to be told when the venue halts or resumes an instrument."""
+        if self.session.logged_on:
+            self._requests += 1
+            self._status_seq = self.session.send(STATUS_REQUEST, status_request(f"SS{self._requests}"))
+
+    def _market_news(self, message: Message) -> None:
+        """Trading status goes to the step, which pulls or quotes the series; the rest to people."""
+        line = said(message)
+        if line is not None:
+            self._owner.on_alert(line[0], f"{self.config.name}: {line[1]}")
+        if message.msg_type == "f":
+            frame = security_status(message, self._hot_symbols, self.index)
+            if frame is not None:
+                self._loop.post_frame(frame)
 
     def on_state(self, session: FixSession, state: State, reason: str) -> None:
         """Tell the step when the line goes down, the daemon when it comes up."""
@@ -175,6 +209,8 @@ class Gateway:
         elif state == State.DISCONNECTED:
             self._list_request = ""
             self.listed = self._live = self._subscribed = False
+            if self.config.market_data == "fix":
+                self._void_books()
             self.tell_step(SessionState.DOWN)
             self._owner.on_link(self, False, reason)
 
@@ -196,6 +232,10 @@ class Gateway:
             self._refused(event.ref_msg_type, str(event.ref_seq), event.text)
         elif isinstance(event, QueueDropped):
             self._hold_back([int(number) for number in event.cl_ord_ids if isinstance(number, int)], event.reason)
+
+    def forget_list(self) -> None:
+        """No security list is awaited: the instruments are known otherwise."""
+        self._list_request = ""
 
     def _ask_list(self) -> None:
         """Ask for everything that the venue lists."""
@@ -221,6 +261,8 @@ class Gateway:
             return
         if self._list_request and event.begin <= self._list_seq <= event.end:
             self._ask_list()
+        if event.begin <= self._status_seq <= event.end:
+            self.ask_status()
         if self._subscribed:
             self._subscribed = False
             self.subscribe(self._symbols)
@@ -247,6 +289,9 @@ class Gateway:
     def _refused(self, ref_msg_type: str, ref_seq: str, text: str) -> None:
         """The venue did not act on a message of ours. One that concerned an order stops the session."""
         what = f"venue refused our message {ref_seq} (35={ref_msg_type or '?'}): {text}"
+        if ref_msg_type == STATUS_REQUEST:  # it tells by market data alone, or not at all
+            self._owner.on_alert("info", f"{self.config.name}: no trading status by message: {text}")
+            return
         self._owner.on_alert("error", f"{self.config.name}: {what}")
         if ref_msg_type in _ORDER_TYPES:
             self._owner.halt(ScopeKind.SESSION, self.index, f"MESSAGE_REFUSED: {what}")
@@ -269,28 +314,67 @@ class Gateway:
     # -- market data by FIX --------------------------------------------------------------------
 
     def subscribe(self, symbols: list[str]) -> None:
-        """Ask for top of book, snapshots, of ``symbols`` (sessions with market_data = "fix")."""
+        """Ask for the two best levels, snapshots, of ``symbols`` (sessions with market_data = "fix")."""
         if self._subscribed or not self.session.logged_on:
             return
         self._subscribed, self._symbols = True, symbols
         for first in range(0, len(symbols), _SYMBOLS_PER_REQUEST):
             some = symbols[first : first + _SYMBOLS_PER_REQUEST]
             self._requests += 1
-            body: list[tuple[int, str | bytes | int]] = [(262, f"MD{self._requests}"), (263, 1), (264, 1), (265, 0)]
+            body: list[tuple[int, str | bytes | int]] = [(262, f"MD{self._requests}"), (263, 1), (264, 2), (265, 0)]
             body += [(267, 2), (269, 0), (269, 1), (146, len(some)), *((55, symbol) for symbol in some)]
             self.session.send("V", body)
 
+    # -- hot and cold --------------------------------------------------------------------------
+
+    def allow_hot(self) -> None:
+        """From now on the step may drive this session while it is in order."""
+        self.why_cold = self._loop.hot.bind(self.index, self.session)
+        self.hot = not self.why_cold
+
+    def _promote(self) -> None:
+        """Offer the session to the step when nothing but orders and reports is to be expected of it.
+
+        A session that came back because of a message rests for a while: more of the kind may follow.
+        """
+        if not self.hot:
+            return
+        if self.copies:
+            self._loop.hot.inform(self.index)
+        lane = self.session.lane
+        assert lane is not None
+        of_itself = sum(lane.demotions.values()) - lane.demotions.get("wish", 0) - lane.demotions.get("store", 0)
+        now = time.monotonic()
+        if of_itself != self._demotions:
+            self._demotions, self._returned_at = of_itself, now
+        if self.session.lane_out:
+            self.why_cold = ""
+        elif not self._live or self._list_request:
+            self.why_cold = "logging on"
+        elif now - self._returned_at < _REST_S:
+            self.why_cold = "resting after a demotion"
+        else:
+            self.why_cold = self.session.offer_lane()
+
     def beat(self) -> None:
-        """Ten times a second: a session that is in order keeps its quiet books alive, as a ring's heartbeat does."""
+        """Ten times a second: offer the session to the step; keep quiet books of FIX alive, as a ring's heartbeat."""
+        self._promote()
         if self._list_request and self._loop.now_ns() - self._list_asked_ns > _LIST_TIMEOUT_NS and self.session.steady:
             self._owner.on_alert("warning", f"{self.config.name}: no security list within 5 s: asking again")
             self._ask_list()
         if self._subscribed and self._live and self.session.steady:
             frame = new_frame(TIMER)
-            frame["kind"], frame["timer"], frame["wall_ns"] = FrameKind.TIMER, self.index + 1, self._loop.now_ns()
+            frame["kind"], frame["timer"] = FrameKind.TIMER, FIX_SOURCE + self.index + 1
+            frame["wall_ns"] = self._loop.now_ns()
             self._loop.post_frame(frame)
 
     # -- from the step -------------------------------------------------------------------------
+
+    def _void_books(self) -> None:
+        """The line that brought them is down: its books hold no longer, at once and not by their age."""
+        frame = new_frame(TIMER)
+        frame["kind"], frame["timer"], frame["period_ns"] = FrameKind.TIMER, FIX_SOURCE + self.index + 1, SOURCE_VOID
+        self._loop.post_frame(frame)
 
     def tell_step(self, state: SessionState) -> None:
         """Post the session's state as a frame."""
@@ -376,6 +460,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Log out and stay away."""
+        self.hot = False
         await self.initiator.stop("shutting down")
 
     def close(self) -> None:

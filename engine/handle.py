@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from engine.state import BOOK, LEDGER, LINK, ORDER_SLOT, SERIES, UNDERLYING, Engine
+from engine.state import BOOK, FILL, LEDGER, LINK, ORDER_SLOT, SERIES, UNDERLYING, Engine
 from market import records
 from market.jit import JIT_ENABLED, kernel
 from risk.state import FIRM, INSTRUMENT_RISK, SESSION_RISK, UNDERLYING_RISK, RiskState
@@ -44,6 +44,7 @@ _TABLES: tuple[tuple[str, np.dtype[Any]], ...] = (
     ("links", LINK),
     ("source_ns", _INT64),
     ("unknown_execs", _UINT64),
+    ("fills", FILL),
     ("quoting", _FLOAT64),
     ("hedging", _FLOAT64),
     ("options", _FLOAT64),
@@ -63,10 +64,12 @@ _TABLES: tuple[tuple[str, np.dtype[Any]], ...] = (
     ("inputs.instrument", records.INSTRUMENT),
     ("inputs.session", records.SESSION),
     ("inputs.run_start", records.RUN_START),
+    ("inputs.security_status", records.SECURITY_STATUS),
     ("outputs.cells", _INT64),
     ("outputs.header", records.HEADER),
     ("outputs.order", records.ORDER),
     ("outputs.event", records.EVENT),
+    ("outputs.stamps", _INT64),
 )
 _PLACES = {name: place for place, (name, _) in enumerate(_TABLES)}
 
@@ -143,6 +146,7 @@ underlying_of = _accessor("underlying_of")
 links = _accessor("links")
 source_ns = _accessor("source_ns")
 unknown_execs = _accessor("unknown_execs")
+fills = _accessor("fills")
 quoting_params = _accessor("quoting")
 hedging_params = _accessor("hedging")
 options = _accessor("options")
@@ -157,10 +161,12 @@ in_commit = _accessor("inputs.commit")
 in_instrument = _accessor("inputs.instrument")
 in_session = _accessor("inputs.session")
 in_run_start = _accessor("inputs.run_start")
+in_security_status = _accessor("inputs.security_status")
 out_cells = _accessor("outputs.cells")
 out_header = _accessor("outputs.header")
 out_order = _accessor("outputs.order")
 out_event = _accessor("outputs.event")
+out_stamps = _accessor("outputs.stamps")
 _limits = _accessor("risk.limits")
 _firm = _accessor("risk.firm")
 _risk_underlyings = _accessor("risk.underlyings")

@@ -16,22 +16,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.fanin import R_LAPPED, R_LAPS, bind_source, make_sources, total
 from engine.handle import make_handle
+from engine.hot import HotSessions
 from engine.journal import Journal
+from engine.lanes import H_HANDLED
 from engine.latency import Latencies, Stage
 from engine.snapshot import Frozen, freeze
-from engine.state import MAX_SOURCES, OUTPUT_FRAMES, SOURCE_VOID, W_STEPS, Engine
+from engine.state import OUTPUT_FRAMES, SOURCE_VOID, W_STEPS, Engine
 from engine.turn import (
     F_OFFSET_NS,
     F_STOP,
     F_TAKEN,
+    F_YIELD_AFTER,
     FEED_WORDS,
     MAX_RINGS,
-    STATUS_LAPPED,
     STATUS_MORE,
     STATUS_ROTATE,
     STATUS_STALLED,
     Feeds,
+    finish_lane,
+    linger,
     spin,
     turn,
 )
@@ -40,13 +45,16 @@ from market.atomics import cpu_pause, load_acquire, store_release
 from market.enums import FrameKind
 from market.jit import kernel
 from market.records import THEO, TIMER, frames, table
-from market.rings import FRAME_WORDS, HEADER_WORDS, SpscRing, spsc_push
+from market.rings import FRAME_WORDS, SpscRing, spsc_push
 
 _ORDER = int(FrameKind.ORDER)
 INBOX_FRAMES = 1 << 14
 OUTBOX_FRAMES = 1 << 17
 TURN_BUDGET = 512  # frames of one source per turn: a tenth of a millisecond
 DRAIN_FRAMES = 4096
+LINGER_TURNS = 200  # of poll mode, before asyncio may look at everything else: about 50 us
+YIELD_AFTER_TURNS = 256  # idle turns of a spinner that shares its core, before it lets others run: about 60 us
+_SPIN_CORES = 3
 
 
 @kernel
@@ -85,7 +93,7 @@ def partition(
     most = len(counts) - 1
     counts[:] = 0
     for i in range(count):
-        counts[_receiver(cells[i, 0], cells[i, 4], most)] += 1
+        counts[_receiver(cells[i, 0], cells[i, 4], most)] += 1  # frames that only inform count with the events
     at = 0
     for k in range(most + 1):
         held = counts[k]
@@ -102,9 +110,15 @@ def partition(
 
 @kernel(inline=True)
 def _receiver(first: int, fifth: int, most: int) -> int:
-    """Session of an ORDER frame (word 4 holds instrument and session), ``most`` for anything else."""
+    """Session of an ORDER frame that is to be sent (word 4 holds instrument and session), else ``most``."""
     session = (fifth >> 32) & 0xFFFF
-    return session if (first & 0xFFFF) == _ORDER and session < most else most
+    return session if (first & 0xFFFFFFFF) == _ORDER and session < most else most
+
+
+@kernel
+def store_word(words: npt.NDArray[np.int64], place: int, value: int) -> None:
+    """Write a word that another thread waits for."""
+    store_release(words, place, value)
 
 
 @kernel
@@ -121,7 +135,18 @@ def choose_mode(wanted: str) -> str:
     """``auto``: spin only where the process may use at least three cores."""
     if wanted != "auto":
         return wanted
-    return "spin" if len(os.sched_getaffinity(0)) >= 3 else "park"
+    return "spin" if len(os.sched_getaffinity(0)) >= _SPIN_CORES else "park"
+
+
+def mode_reason(wanted: str) -> str:
+    """Why :func:`choose_mode` chose what it chose, for log and status."""
+    cores = len(os.sched_getaffinity(0))
+    if wanted != "auto":
+        shared = f"; on {cores} cores it shares its own with others" if wanted == "spin" and cores < _SPIN_CORES else ""
+        return f"{wanted} as configured{shared}"
+    if cores >= _SPIN_CORES:
+        return f"auto: {cores} cores may be used, one of them for the step alone"
+    return f"auto: {cores} cores may be used, a spinning step wants {_SPIN_CORES} (one for itself, two for the rest)"
 
 
 class StepLoop:
@@ -141,11 +166,11 @@ class StepLoop:
         self.handle = make_handle(engine)
         self.journal = journal
         self.mode = choose_mode(mode)
+        self.mode_reason = mode_reason(mode)
         self.latencies = latencies
         self.inbox = SpscRing(INBOX_FRAMES)
         self.outbox = SpscRing(OUTBOX_FRAMES)
         self.theo = TheoTable(capacity)
-        self.lapped = 0
         self.failure: BaseException | None = None
         self._on_outputs = on_outputs
         self._pin_core = pin_core
@@ -155,14 +180,17 @@ class StepLoop:
         self._turning = False
         self._polling = False
         rows = table(THEO, capacity)
-        idle = np.zeros(HEADER_WORDS, np.int64)
-        self._rings = [idle] * MAX_RINGS
+        self._rings: list[npt.NDArray[np.int64] | None] = [None] * MAX_RINGS  # keeps what is mapped mapped
         words = np.zeros(FEED_WORDS, np.int64)
         words[F_OFFSET_NS] = time.time_ns() - time.monotonic_ns()
+        words[F_YIELD_AFTER] = YIELD_AFTER_TURNS if len(os.sched_getaffinity(0)) < _SPIN_CORES else 0
+        self.hot = HotSessions(
+            latencies, int(words[F_OFFSET_NS]), self._alone, self.now_ns, self._finish_lane, self._relieve
+        )
+        self._held: list[npt.NDArray[np.int64]] = []  # outputs taken out of a full outbox before their turn
         self.feeds = Feeds(
             words=words,
-            rings=tuple(self._rings),
-            cursors=np.zeros(MAX_SOURCES, np.int64),
+            sources=make_sources(),
             numbers=np.full((MAX_RINGS, 1 << 16), -1, np.int32),
             inbox_words=self.inbox.words,
             inbox_slots=self.inbox.slots,
@@ -173,11 +201,22 @@ class StepLoop:
             theo_second=self.theo.buffers[1],
             theo_rows=rows,
             theo_cells=np.asarray(rows).view(np.int64).reshape(capacity, FRAME_WORDS),
+            hot=self.hot.memory,
         )
 
     def now_ns(self) -> int:
         """Step time: monotonic, in UTC nanoseconds as the wall clock stood at start."""
         return time.monotonic_ns() + int(self.feeds.words[F_OFFSET_NS])
+
+    @property
+    def laps(self) -> int:
+        """Times that a publisher overtook us."""
+        return total(self.feeds.sources, R_LAPS)
+
+    @property
+    def lapped_frames(self) -> int:
+        """Frames that were overwritten before the step had read them; what stood in them was read back."""
+        return total(self.feeds.sources, R_LAPPED)
 
     # -- feeding -------------------------------------------------------------------------------
 
@@ -221,9 +260,8 @@ class StepLoop:
         Books of the ring before are void: a restarted publisher counts and dates from the beginning.
         """
         running = self._stop_thread()
-        self._rings[place] = np.zeros(HEADER_WORDS, np.int64) if words is None else words
-        self.feeds.cursors[place] = cursor
-        self.feeds = self.feeds._replace(rings=tuple(self._rings))
+        bind_source(self.feeds.sources, place, words, cursor)
+        self._rings[place] = words
         if words is not None:
             frame = new_frame(TIMER)
             frame["kind"], frame["timer"], frame["period_ns"] = FrameKind.TIMER, place + 1, SOURCE_VOID
@@ -274,11 +312,11 @@ class StepLoop:
 
     def _poll(self) -> None:
         if self._polling and self._loop is not None:
-            self._turn()
+            self._turn(LINGER_TURNS)
             self._loop.call_soon(self._poll)
 
-    def _turn(self) -> None:
-        """One turn of park or poll mode, and whatever it put out."""
+    def _turn(self, turns: int = 1) -> None:
+        """One turn of park or poll mode, or up to ``turns`` that bring nothing, and whatever was put out."""
         if self._turning:
             return  # inside our own flush: the outer turn sees what was added
         self._turning = True
@@ -287,25 +325,54 @@ class StepLoop:
             while again:
                 started = time.perf_counter_ns()
                 steps = int(self.engine.words[W_STEPS])
-                status = turn(self.handle, self.journal.view, self.feeds, TURN_BUDGET)
+                if turns > 1:
+                    status = linger(self.handle, self.journal.view, self.feeds, TURN_BUDGET, turns)
+                else:
+                    status = turn(self.handle, self.journal.view, self.feeds, TURN_BUDGET)
                 taken = int(self.engine.words[W_STEPS]) - steps
-                if taken:
+                if taken and turns == 1:  # else it is mostly waiting
                     self.latencies.add(Stage.STEP, (time.perf_counter_ns() - started) // taken)
                 self.flush()
                 if status == STATUS_ROTATE:
                     self.journal.rotate()
-                elif status == STATUS_LAPPED:
-                    self.lapped += 1
-                again = status in (STATUS_ROTATE, STATUS_STALLED, STATUS_LAPPED) or len(self.inbox) > 0
+                again = status in (STATUS_ROTATE, STATUS_STALLED) or len(self.inbox) > 0
                 if status == STATUS_MORE and not again and self._loop is not None:
                     self._loop.call_soon(self.kick)
         finally:
             self._turning = False
 
     def flush(self) -> None:
-        """Hand on everything in the outbox."""
-        while count := int(drain(self.outbox.words, self.outbox.slots, self._drained)):
-            self._on_outputs(self._drained, count)
+        """Hand on everything in the outbox; then it counts as handled, and sessions may go hot again."""
+        while True:
+            if self._held:
+                rows = self._held.pop(0)
+                count = len(rows)
+            else:
+                rows = self._drained
+                count = int(drain(self.outbox.words, self.outbox.slots, rows))
+            if count == 0:
+                break
+            self._on_outputs(rows, count)
+            store_word(self.hot.memory.words, H_HANDLED, int(self.hot.memory.words[H_HANDLED]) + count)
+        self.hot.tend()
+
+    # -- hot sessions --------------------------------------------------------------------------
+
+    def _alone(self) -> bool:
+        """Whether no other thread turns."""
+        return self.mode != "spin" or self._thread is None or not self._thread.is_alive()
+
+    def _finish_lane(self, k: int) -> bool:
+        """Take what a lane has in hand; from inside a turn's own hand-over, too."""
+        return bool(finish_lane(self.handle, self.journal.view, self.feeds, k))
+
+    def _relieve(self) -> None:
+        """The step may wait for room in the outbox while we wait for the step: set its outputs aside, in order."""
+        if len(self.outbox) > OUTBOX_FRAMES // 2:
+            for _ in range(OUTBOX_FRAMES // 2 // DRAIN_FRAMES):
+                rows = np.zeros((DRAIN_FRAMES, FRAME_WORDS), np.int64)
+                count = int(drain(self.outbox.words, self.outbox.slots, rows))
+                self._held.append(rows[:count])
 
     # -- the spin thread -----------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from market.jit import kernel
 from market.records import HEADER, as_layout
 
 START_SNAPSHOT = "start.npz"
-_ORDER = int(FrameKind.ORDER)
+_ORDER, _STAMPS = int(FrameKind.ORDER), int(FrameKind.STAMPS)
 
 
 class ReplayResult(NamedTuple):
@@ -32,6 +32,7 @@ class ReplayResult(NamedTuple):
     inputs: int
     outputs: int
     mismatch: str | None
+    stamps: int = 0  # telemetry among the frames
 
 
 @kernel
@@ -40,7 +41,7 @@ def replay_frames(
 ) -> int:
     """Drive ``cells`` (int64[n, 16], journal order) through the step; -1, or the first differing row.
 
-    ``tally``: [inputs, outputs, outputs still owed by the step from the rows before]. The header's
+    ``tally``: [inputs, outputs, outputs still owed by the step from the rows before, stamps]. The header's
     crc and jseq (word 1 and the upper half of word 0) are the journal's and are not compared.
     """
     mask = np.int64(0xFFFFFFFF)
@@ -54,6 +55,9 @@ def replay_frames(
             in_cells(e)[0, 1] = 0
             tally[2] = step(e, 0)
             tally[0] += 1
+            continue
+        if kinds[row] == _STAMPS:
+            tally[3] += 1
             continue
         at = scalars(e)[W_OUT] - tally[2]
         if tally[2] == 0:
@@ -89,7 +93,7 @@ def replay_into(engine: Engine, directory: Path, first_seq: int = 0) -> ReplayRe
     were never sent, and are not a mismatch.
     """
     handle = make_handle(engine)
-    tally = np.zeros(3, np.int64)
+    tally = np.zeros(4, np.int64)
     total = 0
     for raw in read_journal(directory):
         headers = as_layout(raw, HEADER)
@@ -105,8 +109,8 @@ def replay_into(engine: Engine, directory: Path, first_seq: int = 0) -> ReplayRe
         total += len(part)
         if bad >= 0:
             text = _describe(part, int(bad), engine, int(tally[2]))
-            return ReplayResult(False, total, int(tally[0]), int(tally[1]), text)
-    return ReplayResult(True, total, int(tally[0]), int(tally[1]), None)
+            return ReplayResult(False, total, int(tally[0]), int(tally[1]), text, int(tally[3]))
+    return ReplayResult(True, total, int(tally[0]), int(tally[1]), None, int(tally[3]))
 
 
 def run_directory(path: Path) -> Path:

@@ -140,13 +140,20 @@ def _foreign(
 ) -> tuple[FixSession, Initiator]:
     from fix.foreign import QuickfixInitiator, QuickfixSession
 
-    unsupported = [name for name, value in (("schedule", parts.schedule), ("throttle", parts.throttle)) if value]
-    if unsupported:
-        text = f'session {parts.config.name}: engine = "quickfix" has no {unsupported[0]}; leave the table out'
+    if parts.tls is not None:
+        text = f'session {parts.config.name}: engine = "quickfix" has no TLS in its public builds; use engine = "axiom"'
         raise SessionConfigError(text)
     try:
-        hot = CodecHotPath.for_session(parts.settings, symbols, index)
-        session = QuickfixSession(parts.settings, store, handler, hot, index)
+        session = QuickfixSession(
+            parts.settings,
+            store,
+            handler,
+            CodecHotPath.for_session(parts.settings, symbols, index),
+            index,
+            dictionary=parts.validator,
+            schedule=parts.schedule,
+            throttle=parts.throttle,
+        )
         first, *others = parts.addresses
         initiator = QuickfixInitiator(session, *first, parts.reconnect, hosts=others)
     except FixError as error:

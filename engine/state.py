@@ -19,11 +19,13 @@ from strategies.quoting import default_quoting
 
 MAX_SESSIONS = 16
 MAX_UNDERLYINGS = 16
-MAX_SOURCES = 16
+MAX_SOURCES = 32  # 16 rings and 16 FIX sessions that bring quotes, see market.rings.FIX_SOURCE
 INPUT_FRAMES = 64
 OUTPUT_FRAMES = 1 << 15
 NO_SLOT = -1
+MAX_FILLS = 1 << 13  # newest fills that a bust or correction can refer to
 MASS_SLOT = MAX_SLOTS - 1  # ClOrdIDs of mass requests carry this slot: no order ever has it
+STAMP_DECIDED, STAMP_GATED, STAMP_SENT, STAMP_WORDS = range(4)  # of one output row; the last is their number
 SOURCE_VOID = -1  # TIMER.period_ns of a source whose books no longer hold: it was lapped or replaced
 
 # words[...]: int64 scalars of the engine.
@@ -58,7 +60,9 @@ SOURCE_VOID = -1  # TIMER.period_ns of a source whose books no longer hold: it w
     W_LAST_SAMPLE,
     W_UNKNOWN_EXEC,  # next place in the memory of unknown executions
     W_LOST_OUTPUT,  # output frames that found no room: always 0, asserted by the daemon
-) = range(30)
+    W_NEXT_FILL,  # next place in the memory of fills
+    W_AMENDED,  # fills busted or corrected
+) = range(32)
 ENGINE_WORDS = 64
 
 BOOK = packed(
@@ -78,6 +82,8 @@ BOOK = packed(
         ("src_seq", "<u8"),
         ("status", "<i4"),  # TradingStatus
         ("source", "<i4"),
+        ("said_status", "<i4"),  # TradingStatus by message (35=f) since the session's logon, 0 none
+        ("pad", "<i4"),
     ]
 )
 
@@ -134,8 +140,29 @@ ORDER_SLOT = packed(
         ("tif", "u1"),
         ("purpose", "u1"),
         ("in_use", "<i4"),
+        ("amended", "<i4"),  # busts and corrections: CumQty alone no longer tells a repeated fill
+        ("pad", "<i4"),
     ]
 )
+
+#: One fill as it was counted, so that it can be taken back exactly.
+FILL = packed(
+    [
+        ("exec_id", "<u8"),  # of the report that told it
+        ("last_id", "<u8"),  # of the newest correction of it, or of its bust; ``exec_id`` before
+        ("commission_e4", "<i8"),
+        ("ticks", "<i8"),
+        ("qty", "<i8"),
+        ("edge", "<f8"),
+        ("instrument", "<i4"),
+        ("session", "<i4"),
+        ("side", "u1"),
+        ("state", "u1"),  # FILL_* below
+        ("pad0", "<u2"),
+        ("pad1", "<i4"),
+    ]
+)
+FILL_NONE, FILL_STANDS, FILL_BUSTED = range(3)
 
 UNDERLYING = packed(
     [
@@ -193,6 +220,7 @@ class Inputs(NamedTuple):
     instrument: Any
     session: Any
     run_start: Any
+    security_status: Any
 
 
 class Outputs(NamedTuple):
@@ -202,6 +230,7 @@ class Outputs(NamedTuple):
     header: Any
     order: Any
     event: Any
+    stamps: npt.NDArray[np.int64]  # [STAMP_WORDS * OUTPUT_FRAMES] monotonic clock: STAMP_* of each row
 
 
 class Engine(NamedTuple):
@@ -219,6 +248,7 @@ class Engine(NamedTuple):
     links: Any  # LINK[16]
     source_ns: npt.NDArray[np.int64]  # recv_ns at which each source was last known alive
     unknown_execs: npt.NDArray[np.uint64]  # ExecIDs of unknown fills already counted
+    fills: Any  # FILL[MAX_FILLS], a ring
     quoting: npt.NDArray[np.float64]  # strategies.quoting.QuotingParam
     hedging: npt.NDArray[np.float64]  # strategies.hedging.HedgingParam
     options: npt.NDArray[np.float64]  # O_* below
@@ -259,13 +289,20 @@ def make_engine(max_instruments: int, max_orders: int) -> Engine:
         links=table(LINK, MAX_SESSIONS),
         source_ns=np.zeros(MAX_SOURCES, np.int64),
         unknown_execs=np.zeros(1024, np.uint64),
+        fills=table(FILL, MAX_FILLS),
         quoting=default_quoting(),
         hedging=default_hedging(),
         options=np.zeros(OPTION_WORDS, np.float64),
         profile_limits=np.zeros(LIMIT_WORDS, np.float64),
         risk=make_risk_state(max_instruments, MAX_UNDERLYINGS, MAX_SESSIONS),
         inputs=Inputs(raw_in.view(np.int64), *(as_layout(raw_in, layout) for layout in _INPUT_LAYOUTS)),
-        outputs=Outputs(raw_out.view(np.int64), *(as_layout(raw_out, layout) for layout in _OUTPUT_LAYOUTS)),
+        outputs=Outputs(
+            raw_out.view(np.int64),
+            header=as_layout(raw_out, records.HEADER),
+            order=as_layout(raw_out, records.ORDER),
+            event=as_layout(raw_out, records.EVENT),
+            stamps=np.zeros(STAMP_WORDS * OUTPUT_FRAMES, np.int64),
+        ),
     )
     engine.words[W_FREE_COUNT] = max_orders
     engine.series["status"] = -1
@@ -286,8 +323,8 @@ _INPUT_LAYOUTS = (
     records.INSTRUMENT,
     records.SESSION,
     records.RUN_START,
+    records.SECURITY_STATUS,
 )
-_OUTPUT_LAYOUTS = (records.HEADER, records.ORDER, records.EVENT)
 
 
 def durable_arrays(engine: Engine) -> dict[str, npt.NDArray[Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.fanin import source_report
 from engine.latency import Stage
 from engine.state import (
     W_ARMED,
@@ -30,11 +31,12 @@ from engine.state import (
     W_STEPS,
     Engine,
 )
-from engine.turn import F_BACKLOG, F_BACKLOG_MAX, F_LAPPED
+from engine.turn import F_BACKLOG, F_BACKLOG_MAX, F_YIELDS
 from fix.endpoints import FixSession
 from market.calendar import NEW_YORK
 from market.enums import OrdStatus, Right, RiskState, ScopeKind, SecurityKind, SessionState, Side
 from market.ids import to_wire
+from market.rings import FIX_SOURCE
 from risk.denials import Denial
 from risk.limits import LIMITS, Limit
 
@@ -124,8 +126,11 @@ class StatusBuilder:
                 for code, (count, last) in sorted(daemon.alerts.denials.items())
             ],
             "latency": {
+                "data_age_us": daemon.latencies.summary_us(Stage.DATA_AGE),
+                "decide_us": daemon.latencies.summary_us(Stage.DECIDE),
                 "tick_to_order_us": daemon.latencies.summary_us(Stage.TICK_TO_ORDER),
                 "ack_us": daemon.latencies.summary_us(Stage.ACK),
+                "round_trip_us": daemon.latencies.summary_us(Stage.ROUND_TRIP),
                 "step_us": daemon.latencies.summary_us(Stage.STEP),
                 "loop_lag_us": daemon.latencies.summary_us(Stage.LOOP_LAG),
                 "journal_sync_us": daemon.latencies.summary_us(Stage.JOURNAL_SYNC),
@@ -179,21 +184,25 @@ class StatusBuilder:
             self._cpu = (now, cpu)
         return {
             "mode": loop.mode,
+            "mode_reason": loop.mode_reason,
+            "yields": int(loop.feeds.words[F_YIELDS]),
             "steps": int(loop.engine.words[W_STEPS]),
             "backlog": int(loop.feeds.words[F_BACKLOG]),
             "backlog_max": int(loop.feeds.words[F_BACKLOG_MAX]),
             "backlog_seconds": self._daemon.upkeep.backlog_seconds,
-            "lapped_frames": int(loop.feeds.words[F_LAPPED]),
+            "lapped_frames": loop.lapped_frames,
             "rss_mib": round(_rss_mib(), 1),
             "cpu_percent": round(self._cpu_percent, 1),
             "cpu_seconds": round(cpu, 3),
         }
 
     def _sessions(self, engine: Engine) -> list[Document]:
-        now = self._daemon.loop.now_ns() if self._daemon.loop else 0
+        loop = self._daemon.loop
+        assert loop is not None
+        now = loop.now_ns()
         result = []
         for gateway in self._daemon.gateways:
-            heard = int(engine.source_ns[gateway.index])
+            heard = max(int(engine.source_ns[gateway.index]), int(engine.source_ns[FIX_SOURCE + gateway.index]))
             result.append(
                 {
                     "name": gateway.config.name,
@@ -203,11 +212,15 @@ class StatusBuilder:
                     "detail": gateway.detail,
                     "next_in": gateway.session.next_in,
                     "next_out": gateway.session.next_out,
-                    "messages_in": gateway.messages_in,
-                    "messages_out": gateway.messages_out,
+                    "messages_in": gateway.messages_in + loop.hot.taken(gateway.index),
+                    "messages_out": gateway.messages_out + loop.hot.sent(gateway.index),
+                    "hot": loop.hot.is_hot(gateway.index),
+                    "why_cold": gateway.why_cold,
+                    "lane": self._lane(gateway.session),
                     "open_orders": int(engine.risk.sessions[gateway.index]["open_orders"]),
                     "reconnects": max(0, gateway.reconnects),
                     "market_data_age_ms": round((now - heard) / 1e6, 1) if heard else None,
+                    "ring": self._ring(gateway.index),
                     "steady": gateway.session.steady,
                     "backlog_bytes": gateway.session.backlog_bytes,
                     "held_back": gateway.held_back,
@@ -216,6 +229,18 @@ class StatusBuilder:
                 }
             )
         return result
+
+    def _ring(self, place: int) -> Document | None:
+        """What was counted of the ring that a session's market data come by."""
+        loop = self._daemon.loop
+        if loop is None or all(feed.place != place for feed in self._daemon.feeds):
+            return None
+        report = source_report(loop.feeds.sources, place)
+        return {"alive": report.alive, "waiting": report.waiting, **report.counters}
+
+    def _lane(self, session: Any) -> Document | None:
+        """Promotions, demotions by reason and traffic of a session's lane; None where it has none."""
+        return session.lane_snapshot() if isinstance(session, FixSession) else None
 
     def _underlyings(self, engine: Engine) -> list[Document]:
         result = []

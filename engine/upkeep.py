@@ -56,7 +56,7 @@ class Upkeep:
             due = max(due + period_s, time.monotonic())
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             now = time.monotonic()
-            daemon.latencies.add(Stage.LOOP_LAG, int((now - due) * 1e9))
+            daemon.latencies.add(Stage.LOOP_LAG, int((now - due) * 1e9), int(period_s * 1e9))
             frame["wall_ns"] = time.time_ns()
             daemon.loop.post_frame(frame)
             if now >= next_check:
@@ -65,6 +65,8 @@ class Upkeep:
                     feed.check()
                 for gateway in daemon.sessions:
                     gateway.beat()
+                if daemon.telemetry is not None:
+                    daemon.telemetry.beat()
                 self._watch()
 
     def _watch(self) -> None:
@@ -98,7 +100,7 @@ class Upkeep:
             if daemon.config.engine.journal_fsync_interval_ms:
                 self._syncing = asyncio.get_running_loop().run_in_executor(None, self._sync)
                 await self._syncing
-                daemon.latencies.add(Stage.JOURNAL_SYNC, time.perf_counter_ns() - started)
+                daemon.latencies.add(Stage.JOURNAL_SYNC, time.perf_counter_ns() - started, int(interval * 1e9))
             await self._prepare_segment()
             if time.monotonic() >= next_disk_check:
                 next_disk_check = time.monotonic() + _DISK_CHECK_S

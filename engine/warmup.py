@@ -18,10 +18,10 @@ from numba.core.event import Listener, install_listener
 from engine.dropcopy import pick_executions
 from engine.journal import Journal
 from engine.latency import Latencies, Stage, record_answers, record_orders
-from engine.loop import StepLoop, new_frame, partition, wait_taken
+from engine.loop import StepLoop, new_frame, partition, store_word, wait_taken
 from engine.replay import replay_frames
 from engine.state import make_engine
-from engine.turn import F_STOP, spin
+from engine.turn import F_STOP, finish_lane, linger, spin
 from fix.codec import SymbolTable
 from fix.endpoints import CodecHotPath
 from fix.session import Role
@@ -50,20 +50,26 @@ def _step_kernels(say: Progress) -> int:
         say("compiling the spin loop")
         loop.feeds.words[F_STOP] = 1
         spin(loop.handle, journal.view, loop.feeds, 1, -1, np.ones(1, np.int64))
+        linger(loop.handle, journal.view, loop.feeds, 1, 1)
+        finish_lane(loop.handle, journal.view, loop.feeds, 0)
         cells = np.zeros((1, 16), np.int64)
         wait_taken(loop.inbox.words, 0, 1)
+        store_word(loop.inbox.words, 0, 0)
         partition(cells, 1, cells.copy(), np.zeros(2, np.int64))
         say("compiling replay")
-        replay_frames(loop.handle, cells, np.zeros(1, np.uint16), np.zeros(3, np.int64))
+        replay_frames(loop.handle, cells, np.zeros(1, np.uint16), np.zeros(4, np.int64))
         count_sound(frames(1), 1)
         loop.theo.read(loop.feeds.theo_rows)
         record_orders(latencies.histograms[Stage.ACK], latencies.sent_ns, table(ORDER, 1), 1, 0)
-        record_answers(latencies.histograms[Stage.ACK], latencies.sent_ns, table(EXECUTION, 1), 1, 0)
+        record_answers(
+            latencies.histograms[Stage.ACK], latencies.histograms[Stage.ROUND_TRIP], latencies.sent_ns,
+            latencies.ring_ns, table(EXECUTION, 1), 1, 0,
+        )  # fmt: skip
         latencies.add(Stage.STEP, 1)
         journal.close()
         loop.inbox.close()
         loop.outbox.close()
-    return 8
+    return 11
 
 
 def _codec_kernels(say: Progress) -> int:

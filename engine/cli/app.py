@@ -5,8 +5,23 @@ from collections.abc import Sequence
 
 import typer
 
+from engine.cli import (
+    bench,
+    control,
+    demo,
+    doctor,
+    latency,
+    limits,
+    reference,
+    replay,
+    run,
+    session,
+    sim,
+    simcontrol,
+    status,
+    warmup,
+)
 from engine.cli import config as config_command
-from engine.cli import control, demo, doctor, limits, reference, replay, run, session, sim, status, warmup
 from engine.cli.exits import CliError, ExitCode, Finished
 from engine.cli.output import emit_json, stderr
 
@@ -21,6 +36,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("sim")(sim.sim)
+app.add_typer(simcontrol.app, name="sim-control")
 app.command("status")(status.status)
 app.add_typer(limits.app, name="limits")
 app.add_typer(session.app, name="session")
@@ -33,6 +49,8 @@ app.command("stop")(control.stop)
 app.command("replay")(replay.replay)
 app.add_typer(config_command.app, name="config")
 app.command("doctor")(doctor.doctor)
+app.command("latency")(latency.latency)
+app.add_typer(bench.app, name="bench")
 app.command("warmup")(warmup.warmup)
 app.command("reference", hidden=True)(reference.reference)
 

@@ -9,7 +9,7 @@ import typer
 
 from engine.cli.client import NotRunning, request
 from engine.cli.exits import CliError, ExitCode, Finished
-from engine.cli.output import emit, emit_json, stdout
+from engine.cli.output import emit, emit_json, stderr, stdout
 from engine.cli.profile import ConfigOption, JsonOption, ReasonOption, StateDirOption, control_socket, load_profile
 
 app = typer.Typer(no_args_is_help=True, help="Administer FIX sessions, and read their message stores.")
@@ -136,10 +136,9 @@ def verify(
 ) -> None:
     """Check every entry of a session's store; exit 1 where one does not hold."""
     from fix.errors import FixError
-    from fix.store import verify as verify_store
 
     try:
-        report = verify_store(_store(name, config, state_dir))
+        report = _verified(_store(name, config, state_dir))
     except FixError as error:
         raise CliError(ExitCode.ERROR, str(error)) from error
     emit({"ok": report.sound, "result": msgspec.to_builtins(report)}, "\n".join(report.lines()), as_json=as_json)
@@ -159,10 +158,15 @@ def show(
 ) -> None:
     """Print the messages of a session's store; passwords are masked."""
     from fix.errors import FixError
+    from fix.foreign.report import OWN_FILES, is_quickfix
+    from fix.foreign.report import show as show_foreign
     from fix.store import show as show_store
 
+    path = _store(name, config, state_dir)
+    if foreign := is_quickfix(path):
+        stderr.print(f"session {name}: {OWN_FILES}", markup=False, soft_wrap=True)
     try:
-        for entry in show_store(_store(name, config, state_dir), first, last):
+        for entry in (show_foreign if foreign else show_store)(path, first, last):
             _print_entry(entry, fields=fields, as_json=as_json)
     except FixError as error:
         raise CliError(ExitCode.ERROR, str(error)) from error
@@ -172,13 +176,23 @@ def _print_entry(entry: Any, *, fields: bool, as_json: bool) -> None:
     if as_json:
         emit_json({name: getattr(entry, name) for name in ("file", "time_ns", "kind", "seq", "app_ref", "text")})
         return
-    when = datetime.fromtimestamp(entry.time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    # quickfix keeps no time beside a message; SendingTime(52) stands in it.
+    when = datetime.fromtimestamp(entry.time_ns / 1e9, UTC).isoformat(timespec="milliseconds") if entry.time_ns else "-"
     text = entry.text
     if fields and entry.raw:
         from fix.dictionary import describe
 
         text = "\n" + describe(entry.raw)
     stdout().print(f"{when} {entry.seq or entry.kind} {text}", markup=False, soft_wrap=True)
+
+
+def _verified(path: Path) -> Any:
+    """The report on a store, whichever engine keeps it: ``sound``, ``next_in``, ``next_out``, ``lines()``."""
+    from fix.foreign.report import is_quickfix
+    from fix.foreign.report import verify as verify_foreign
+    from fix.store import verify as verify_store
+
+    return verify_foreign(path) if is_quickfix(path) else verify_store(path)
 
 
 def _store(name: str, config: Path | None, state_dir: Path | None) -> Path:
@@ -196,7 +210,6 @@ def _store(name: str, config: Path | None, state_dir: Path | None) -> Path:
 def _offline(config: Path | None, state_dir: Path | None) -> list[dict[str, Any]]:
     """Sessions of the profile with the numbers that their stores hold."""
     from fix.errors import FixError
-    from fix.store import verify as verify_store
 
     overrides = {"engine.state_dir": str(state_dir)} if state_dir is not None else None
     settings = load_profile(config, overrides=overrides)
@@ -217,7 +230,7 @@ def _offline(config: Path | None, state_dir: Path | None) -> list[dict[str, Any]
         path = settings.state_dir / "fix" / session.name
         if path.is_dir():
             try:
-                report = verify_store(path)
+                report = _verified(path)
                 row |= {"next_in": report.next_in, "next_out": report.next_out}
             except FixError as error:
                 row["detail"] = str(error)

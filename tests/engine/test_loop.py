@@ -6,11 +6,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from engine.fanin import R_ORPHANS, total
 from engine.journal import read_journal
-from engine.loop import choose_mode, new_frame
+from engine.loop import choose_mode, mode_reason, new_frame
 from engine.replay import verify
 from engine.state import SOURCE_VOID
-from engine.turn import F_LAPPED, F_ORPHANS, F_UNDERLYING
+from engine.turn import F_UNDERLYING
 from market.enums import FrameKind, TradingStatus
 from market.records import QUOTE, TIMER, as_layout
 from market.rings import BroadcastRing, ring_publish
@@ -87,7 +88,7 @@ async def test_ring_quotes_arrive_under_our_own_numbers(tmp_path, mode):
     _publish(ring, 2)
     _publish(ring, 1, venue_index=9)
     rig.loop.kick()
-    await until(lambda: rig.engine.books[1]["bid_ticks"] == 401 and rig.loop.feeds.words[F_ORPHANS] == 1)
+    await until(lambda: rig.engine.books[1]["bid_ticks"] == 401 and total(rig.loop.feeds.sources, R_ORPHANS) == 1)
     assert rig.engine.books[1]["source"] == 2
     rig.loop.set_ring(2, None)
     rig.close()
@@ -106,7 +107,7 @@ async def test_a_lapped_ring_voids_its_books_in_the_journal_too(tmp_path):
     assert rig.engine.books[1]["bid_ticks"] == 400
     _publish(ring, 20)
     rig.loop.kick()
-    assert rig.loop.lapped == 1 and rig.loop.feeds.words[F_LAPPED] == 20
+    assert rig.loop.laps == 1 and rig.loop.lapped_frames == 20
     assert rig.engine.books[1]["recv_ns"] == 0 and rig.engine.books[1]["status"] == TradingStatus.UNKNOWN
     _publish(ring, 1)
     rig.loop.kick()
@@ -174,5 +175,6 @@ async def test_a_step_thread_that_cannot_go_on_is_seen(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("cores", "mode"), [(1, "park"), (2, "park"), (3, "spin")])
 def test_auto_spins_only_with_three_cores(monkeypatch, cores, mode):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)))
-    assert choose_mode("auto") == mode
-    assert choose_mode("poll") == "poll"
+    assert choose_mode("auto") == mode and f"auto: {cores} cores" in mode_reason("auto")
+    assert choose_mode("poll") == "poll" and mode_reason("poll") == "poll as configured"
+    assert ("shares its own" in mode_reason("spin")) == (cores < 3)

@@ -1,6 +1,7 @@
 """From configuration keys to the structs of ``fix``: what is handed on, and where secrets come from."""
 
 import ast
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ from config import load_text
 from config.sessions import SessionConfig
 from engine.errors import SessionConfigError
 from engine.heldback import REASON_OTHER, refusals
-from engine.sessions import build_session, open_session
+from engine.sessions import build_session, open_session, open_store
 from engine.state import make_engine
 from fix.codec import SymbolTable
 from fix.endpoints import OnExceed
@@ -175,6 +176,34 @@ async def test_orders_need_what_the_kernels_can_write_but_a_drop_copy_only_the_v
     )
     assert opened.hot is None
     assert initiator.address == ("127.0.0.1", 9001)
+
+
+@pytest.mark.skipif(find_spec("quickfix") is None, reason="the quickfix package is not installed")
+async def test_quickfix_gets_the_dictionary_the_hours_and_the_limit(tmp_path) -> None:
+    parts = build_session(
+        session(
+            engine="quickfix",
+            validation={"enabled": True, "validate_user_defined_fields": True},
+            schedule={"enabled": True, "start_time": "00:00", "end_time": "00:00", "weekdays": ["mon"]},
+            throttle={"messages": 3, "window_ms": 60_000},
+        )
+    )
+    store = open_store(parts.config, tmp_path / "S", 7)
+    opened, initiator = open_session(parts, store, object(), SymbolTable(2), 0)
+    said = opened.describe()
+    assert "ValidateUserDefinedFields=Y" in opened.prepare()[1]  # a switch of the dictionary
+    assert (opened.schedule, opened.throttle.throttle.settings) == (parts.schedule, parts.throttle)
+    assert "mon" in said["schedule"].lower() and initiator.attempts == 0
+    store.close()
+
+
+@pytest.mark.skipif(find_spec("quickfix") is None, reason="the quickfix package is not installed")
+async def test_quickfix_without_tls_is_never_given_a_session_that_wants_it(tmp_path) -> None:
+    parts = build_session(session(engine="quickfix", tls={"enabled": True, "ca_file": "ca.pem"}))
+    store = open_store(parts.config, tmp_path / "S", 7)
+    with pytest.raises(SessionConfigError, match='session S: engine = "quickfix" has no TLS'):
+        open_session(parts, store, object(), SymbolTable(2), 0)
+    store.close()
 
 
 # -- requests that never left -------------------------------------------------------------------

@@ -31,12 +31,12 @@ def test_commands_are_what_people_rely_on(capsys: pytest.CaptureFixture[str]) ->
     assert status_of(["--help"]) == 0
     text = capsys.readouterr().out
     for name in ("demo", "run", "sim", "status", "limits", "halt", "resume", "kill", "rearm", "stop", "replay",
-                 "config", "doctor"):  # fmt: skip
+                 "config", "doctor", "latency", "bench"):  # fmt: skip
         assert f"\n  {name} " in text
 
 
 @pytest.mark.parametrize(
-    "verb", [["status"], ["stop"], ["halt", "firm"], ["kill", "--reason", "x"], ["limits", "show"]]
+    "verb", [["status"], ["stop"], ["halt", "firm"], ["kill", "--reason", "x"], ["limits", "show"], ["latency"]]
 )
 def test_without_a_daemon_a_verb_says_so(verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = status_of([*verb, "--state-dir", str(tmp_path), "--json"])

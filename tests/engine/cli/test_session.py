@@ -7,6 +7,9 @@ import pytest
 
 from engine.cli.app import status_of
 from engine.cli.exits import ExitCode
+from fix.foreign import QuickfixStore
+from fix.foreign.spool import SpoolWriter
+from fix.messages import join_fields
 from fix.store import MessageStore
 from tests.engine.cli.stand_in import ok, refused, stand_in
 
@@ -126,3 +129,68 @@ def test_show_with_fields_names_tags_and_masks_too(store, capsys) -> None:
 def test_a_store_that_is_not_there_is_not_found(store, capsys, name, found) -> None:
     assert status_of(["session", "store", "verify", name, "--state-dir", str(store)]) == ExitCode.NOT_FOUND
     assert found in capsys.readouterr().err
+
+
+# -- a session that quickfix keeps --------------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """What engine quickfix leaves of session OPT: two messages sent, two received, one of them taken."""
+    made = QuickfixStore(tmp_path / "fix" / "OPT")
+    spool = SpoolWriter(made.spool_path)
+    spool.append(1, message(1))
+    made.set_taken(spool.end)
+    spool.append(2, message(2))
+    made.note_numbers(3, 4)
+    sent = [join_fields("FIX.4.4", [(35, kind), (34, seq), (554, "s3cret")]) for seq, kind in ((1, "A"), (2, "D"))]
+    header = f"1,0,{len(sent[0])} 2,{len(sent[0])},{len(sent[1])} "
+    (made.files / "FIX.4.4-AXIOM-SIMOPT.body").write_bytes(b"".join(sent))
+    (made.files / "FIX.4.4-AXIOM-SIMOPT.header").write_text(header)
+    made.close()
+    return tmp_path
+
+
+def test_a_store_of_quickfix_is_verified_and_its_files_are_named(foreign, capsys) -> None:
+    arguments = ["session", "store", "verify", "OPT", "--state-dir", str(foreign)]
+    assert status_of(arguments) == 0
+    text = capsys.readouterr().out
+    assert "quickfix keeps its own files in quickfix/ (body, header, seqnums)" in text
+    assert "2 messages sent are stored, 2 received are spooled, 1 not taken yet" in text
+    assert status_of([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], report["result"]["engine"]) == (True, "quickfix")
+    assert (report["result"]["next_in"], report["result"]["next_out"]) == (3, 4)
+    assert {"spool.dat", "quickfix/FIX.4.4-AXIOM-SIMOPT.body"} <= set(report["result"]["files"])
+
+
+@pytest.mark.parametrize(
+    ("file", "what", "found"),
+    [("spool.dat", b"11=A1", "spool.dat: the entry at offset 16"),
+     ("quickfix/FIX.4.4-AXIOM-SIMOPT.body", b"35=D", "MsgSeqNum 2 at offset")],
+)  # fmt: skip
+def test_damage_in_either_part_of_it_is_named(foreign, capsys, file, what, found) -> None:
+    path = foreign / "fix" / "OPT" / file
+    data = bytearray(path.read_bytes())
+    data[data.index(what)] ^= 4
+    path.write_bytes(data)
+    assert status_of(["session", "store", "verify", "OPT", "--state-dir", str(foreign)]) == ExitCode.ERROR
+    text = capsys.readouterr().out
+    assert "1 damaged" in text and found in text
+
+
+def test_what_quickfix_has_sent_is_shown_and_no_password(foreign, capsys) -> None:
+    assert status_of(["session", "store", "show", "OPT", "--first", "2", "--state-dir", str(foreign)]) == 0
+    said = capsys.readouterr()
+    [line] = said.out.splitlines()
+    assert line.split()[:2] == ["-", "2"] and "554=***" in line and "s3cret" not in line
+    assert "quickfix keeps its own files" in said.err
+    assert status_of(["session", "store", "show", "OPT", "--state-dir", str(foreign), "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["seq"], row["kind"]) for row in rows] == [(1, "message"), (2, "message")]
+
+
+def test_the_list_knows_the_numbers_of_a_quickfix_session_too(foreign, capsys) -> None:
+    assert status_of(["session", "list", "--state-dir", str(foreign), "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["result"]["sessions"]}
+    assert (rows["OPT"]["next_in"], rows["OPT"]["next_out"]) == (3, 4)
