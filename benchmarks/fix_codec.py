@@ -1,4 +1,4 @@
-"""FIX codec: parse a 226-byte ExecutionReport, encode a NewOrderSingle, beside the peers.
+"""FIX codec: parse an ExecutionReport, encode a NewOrderSingle, beside the peers.
 
 Prints CPU nanoseconds a message (best of several rounds of this thread's CPU time, so that
 neighbours on the machine count little) and the ratio to ours, all from one run:

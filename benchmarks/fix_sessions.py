@@ -1,6 +1,7 @@
 """A thousand acceptor sessions in one process on one core: memory of an idle one, CPU when idle and when trading.
 
     python benchmarks/fix_sessions.py [--sessions 1000] [--seconds 10] [--rate 5] [--heartbeat 5]
+    python benchmarks/fix_sessions.py --resend 10000 [--live 2000]
 
 The server process is pinned to one core. It holds real sessions: message store on disk, acceptor,
 machine, latency histograms, the codec kernels bound to each (``--cold``: none). The peers are bare
@@ -10,6 +11,11 @@ each, spread evenly; every order is answered by an ExecutionReport.
 Memory of an idle session is the growth of the server's resident set from before the first session
 was made until all are logged on and quiet, divided by their number: machine, store and its mapped
 pages, connection, all.
+
+``--resend``: instead, one client comes back to a venue that has that many reports for it. The venue sends
+``--live`` fresh ones the moment that it is logged on, which the client must hold until the others are there.
+Printed is the longest turn of the event loop on either side, as CPU time of the thread and as wall time:
+what everybody else on that loop has to wait for.
 """
 
 # ruff: noqa: D102 - methods bear the names that their callers give them
@@ -224,6 +230,138 @@ async def drive(chosen: argparse.Namespace, process: Any) -> None:
         print(f"  order to report, seen by peers {p50:8.0f} us p50, {p99:.0f} us p99 ({reports:,} reports)")
 
 
+# ---------------------------------------------------------------------------------- resend
+
+
+class Turns:
+    """Measures every turn of the loop, by being called once in each."""
+
+    def __init__(self) -> None:
+        self.cpu_ns: list[int] = []
+        self.wall_ns: list[int] = []
+        self.running = True
+        self._last = (time.thread_time_ns(), time.perf_counter_ns())
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        now = (time.thread_time_ns(), time.perf_counter_ns())
+        self.cpu_ns.append(now[0] - self._last[0])
+        self.wall_ns.append(now[1] - self._last[1])
+        self._last = (time.thread_time_ns(), time.perf_counter_ns())
+        if self.running:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def result(self) -> dict[str, Any]:
+        self.running = False
+        busy = sorted(turn for turn in self.cpu_ns if turn > 20_000)
+        return {
+            "longest_cpu_us": max(self.cpu_ns) / 1e3, "longest_wall_us": max(self.wall_ns) / 1e3,
+            "late": sum(turn > 1_000_000 for turn in self.cpu_ns),
+            "busy_turns": len(busy), "median_cpu_us": busy[len(busy) // 2] / 1e3 if busy else 0.0,
+        }  # fmt: skip
+
+
+class Counting:
+    """Counts reports, and says when all are there; ``on_logon`` is called once."""
+
+    def __init__(self, expected: int, on_logon: Any = None) -> None:
+        self.reports, self.expected, self.on_logon = 0, expected, on_logon
+        self.done = asyncio.Event()
+
+    def on_frames(self, session: Any, frames: Any, count: int) -> None:
+        self.reports += count
+        if self.reports >= self.expected:
+            self.done.set()
+
+    def on_message(self, session: Any, msg_type: str, raw: bytes, poss_dup: bool) -> None:
+        raise RuntimeError(f"a report was not decoded: {raw!r}")
+
+    def on_state(self, session: Any, state: Any, reason: str) -> None:
+        if session.logged_on and self.on_logon is not None:
+            self.on_logon, call = None, self.on_logon
+            call(session)
+
+
+def resend_session(role: Any, directory: Path, handler: Any) -> Any:
+    """One end of the session, with store and kernels."""
+    from fix.codec import SymbolTable
+    from fix.endpoints import CodecHotPath, FixSession
+    from fix.session import Role, SessionSettings
+    from fix.store import MessageStore
+
+    symbols = SymbolTable(8)
+    symbols.add(SYMBOL, 3, 2, 100)
+    names = ("OPT", "AXIOM") if role is Role.ACCEPTOR else ("AXIOM", "OPT")
+    settings = SessionSettings(
+        sender_comp_id=names[0], target_comp_id=names[1], role=role, heartbeat_interval_s=30, check_latency=False
+    )
+    kernels = CodecHotPath.for_session(settings, symbols, 0, capacity=256)
+    kernels.decode_one(b"8=FIX.4.4\x019=5\x0135=0\x0110=163\x01")  # kernels are loaded now, not in a turn
+    return FixSession(settings, MessageStore(directory / settings.name), handler, kernels, 0)
+
+
+async def resend_server(directory: Path, count: int, live: int) -> None:
+    """Store ``count`` reports, wait for the client; a line on stdin asks for the turns."""
+    from fix.endpoints import Acceptor
+    from fix.session import Role
+
+    venue = Venue()
+    venue.prepare()
+
+    def fresh(session: Any, rest: int, batch: int) -> None:
+        for first in range(0, rest, batch):
+            venue.rows["exec_id"] += 1
+            session.send_executions(venue.rows, min(batch, rest - first))
+
+    session = resend_session(Role.ACCEPTOR, directory, Counting(1, lambda session: fresh(session, live, 10)))
+    fresh(session, count, 10)
+    acceptor = Acceptor([session])
+    await acceptor.start()
+    gc.collect()
+    gc.freeze()
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    print(acceptor.port, flush=True)
+    await reader.readline()
+    turns = Turns()
+    await reader.readline()
+    print(json.dumps(turns.result()), flush=True)
+
+
+async def resend_drive(chosen: argparse.Namespace, process: Any, directory: Path) -> None:
+    """Come back after ``chosen.resend`` reports; print the turns of both sides."""
+    from fix.endpoints import Initiator
+    from fix.session import Role
+
+    port = int(process.stdout.readline())
+    handler = Counting(chosen.resend + chosen.live)
+    session = resend_session(Role.INITIATOR, directory, handler)
+    gc.collect()
+    gc.freeze()
+    process.stdin.write("begin\n")
+    process.stdin.flush()
+    initiator = Initiator(session, "127.0.0.1", port)
+    turns = Turns()
+    begun = time.perf_counter()
+    initiator.start()
+    async with asyncio.timeout(30):
+        await handler.done.wait()
+    seconds = time.perf_counter() - begun
+    sides = {"client, which receives": turns.result()}
+    process.stdin.write("end\n")
+    process.stdin.flush()
+    sides["venue, which sends again"] = json.loads(process.stdout.readline())
+    print(f"\nresend of {chosen.resend:,} reports, {chosen.live:,} fresh ones behind them: {seconds:.2f} s")
+    print(f"  taken {handler.reports:,}, next expected {session.next_in:,}; turns of the event loop:")
+    for side, found in sides.items():
+        print(
+            f"  {side:26} longest {found['longest_cpu_us']:9,.0f} us CPU, {found['longest_wall_us']:9,.0f} us wall; "
+            f"{found['busy_turns']:5} busy ones, {found['late']} above 1 ms, median {found['median_cpu_us']:.0f} us CPU"
+        )
+    await initiator.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="1,000 acceptor sessions on one core")
     parser.add_argument("--sessions", type=int, default=1000)
@@ -231,6 +369,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5.0, help="orders a second of each session")
     parser.add_argument("--heartbeat", type=int, default=5)
     parser.add_argument("--cold", action="store_true", help="no codec kernels")
+    parser.add_argument("--resend", type=int, default=0, help="reports that a client has missed")
+    parser.add_argument("--live", type=int, default=2000, help="fresh reports behind them")
     parser.add_argument("--server", type=Path)
     chosen = parser.parse_args()
     import uvloop
@@ -240,18 +380,25 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8 * chosen.sessions + 256)), hard))
     if chosen.server:
         os.sched_setaffinity(0, cores[-1:])
+        if chosen.resend:
+            uvloop.run(resend_server(chosen.server, chosen.resend, chosen.live))
+            return
         uvloop.run(server(chosen.sessions, chosen.server, not chosen.cold))
         return
     if len(cores) > 1:
         os.sched_setaffinity(0, cores[:-1])
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, __file__, "--server", directory, "--sessions", str(chosen.sessions)]
+        command += ["--resend", str(chosen.resend), "--live", str(chosen.live)]
         process = subprocess.Popen(
             [*command, *(["--cold"] if chosen.cold else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )  # fmt: skip
         try:
-            uvloop.run(drive(chosen, process))
+            if chosen.resend:
+                uvloop.run(resend_drive(chosen, process, Path(directory)))
+            else:
+                uvloop.run(drive(chosen, process))
         finally:
             process.kill()
             process.wait()
