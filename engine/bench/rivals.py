@@ -137,7 +137,7 @@ def quickfix_client(args: Any) -> Any:
     Returns what its threads use, which must not be collected under their feet.
     """
     import quickfix as fix
-    import quickfix44 as fix44  # type: ignore[import-untyped]
+    import quickfix44 as fix44
 
     trader = Trader(args.directory)
     feed = socket.create_connection(("127.0.0.1", args.feed))
