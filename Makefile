@@ -9,7 +9,7 @@ BASE := $(VENV)/.installed-base
 DEV := $(VENV)/.installed-dev
 QUICKFIX := $(VENV)/.installed-quickfix
 
-.PHONY: help run test bounds check setup setup-base bench docs format clean
+.PHONY: help run test spin bounds check setup setup-base bench docs format clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -18,8 +18,13 @@ help: ## Show the targets
 run: $(BASE) ## A simulated market, the daemon that makes it, and a live view (Ctrl-C drains)
 	@$(BIN)/axiom demo $(ARGS)
 
-test: $(DEV) $(QUICKFIX) ## Every test
+test: $(DEV) $(QUICKFIX) ## Every test, those with a daemon in park and in spin mode (ARGS: only these, once)
 	@$(BIN)/pytest $(ARGS)
+	@if [ -z "$(ARGS)" ]; then $(MAKE) --no-print-directory spin; fi
+
+spin: $(DEV) ## The tests of whole daemons once more, with the step in a spinning thread
+	@echo "axiom: faults and end to end once more, in spin mode"
+	@AXIOM_LOOP_MODE=spin $(BIN)/pytest tests/faults tests/e2e --ignore=tests/faults/fix
 
 KERNELS := tests/market tests/engine/step tests/engine/test_loop.py tests/risk tests/strategies tests/gpu tests/fix/codec \
 	tests/simulator/test_matching.py

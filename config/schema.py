@@ -103,6 +103,10 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Telemetry,
         about("Orders and events for onlookers: ring:PATH (relative to runtime_dir), aeron:CHANNEL[;...], or none."),
     ] = "none"
+    metrics_port: Annotated[int, about("Prometheus metrics by HTTP on this port. 0: no endpoint.", ge=0, le=65_535)] = 0
+    metrics_host: Annotated[str, about("Address of the metrics endpoint; 0.0.0.0 for all of this machine's.")] = (
+        "127.0.0.1"
+    )
     auto_arm: Annotated[
         bool, about("Arm when every session has reconciled. false: wait for an operator, as a live desk should.")
     ] = True

@@ -32,6 +32,11 @@ from market.records import EXEC_BAD_VALUE, EXEC_UNKNOWN_SYMBOL
 _UNREADABLE = EXEC_BAD_VALUE | EXEC_UNKNOWN_SYMBOL  # the step books nothing for such a report
 
 
+#: Looks, a tenth of a second apart, in which a difference must stay the same: the step may be in the middle of an
+#: execution that it has applied and not yet handed on.
+LOOKS = 3
+
+
 class PositionCheck:
     """The step's positions against the sum of the executions it was given, since the start."""
 
@@ -39,6 +44,8 @@ class PositionCheck:
         self._base = positions.astype(np.int64)
         self._net = np.zeros(len(positions), np.int64)
         self._doubtful: set[int] = set()
+        self._difference = np.zeros(len(positions), np.int64)  # at the last look
+        self._looks = np.zeros(len(positions), np.int64)  # at which it was this one
 
     def take(self, rows: Any, change_of: Callable[[int], int]) -> None:
         """Executions that the step was given, each once; ``change_of`` an ExecID: how it moves the position."""
@@ -51,15 +58,18 @@ class PositionCheck:
                 self._doubtful.add(number)  # whether the step had booked it before cannot be told from the row
 
     def wrong(self, positions: npt.NDArray[Any], covered: npt.NDArray[np.bool_]) -> list[tuple[int, int, int]]:
-        """(instrument, expected, held) where they differ among ``covered``; each difference is said once."""
-        for number in self._doubtful:
-            self._base[number] = int(positions[number]) - self._net[number]
-        self._doubtful.clear()
+        """(instrument, expected, held) where they have differed for LOOKS calls, among ``covered``; said once each."""
         expected = self._base + self._net
-        different = np.flatnonzero((expected != positions) & covered)
-        found = [(int(n), int(expected[n]), int(positions[n])) for n in different]
-        self._base[different] = positions[different] - self._net[different]
-        return found
+        difference = np.where(covered, positions - expected, 0)
+        self._looks = np.where(difference == self._difference, self._looks + 1, 1)
+        self._difference = difference
+        settled = self._looks >= LOOKS
+        doubtful = [number for number in self._doubtful if settled[number]]
+        self._doubtful.difference_update(doubtful)
+        wrong = np.flatnonzero((difference != 0) & settled)
+        self._base[wrong] += difference[wrong]
+        self._difference[wrong], self._looks[wrong] = 0, 0
+        return [(int(n), int(expected[n]), int(positions[n])) for n in wrong if n not in doubtful]
 
 
 class CopyGateway:

@@ -38,6 +38,7 @@ from engine.latency import FILE_NAME as LATENCY_FILE
 from engine.latency import Latencies
 from engine.logs import configure_logging
 from engine.loop import DRAIN_FRAMES, StepLoop, new_frame, partition
+from engine.metrics import MetricsServer
 from engine.securities import Listing, Page
 from engine.sessions import AnyStore, open_store
 from engine.startup import StateLock, open_run, tightened_limits
@@ -83,6 +84,7 @@ class Daemon:
         self.drop_copies: list[CopyGateway] = []
         self.store_sync: GroupSync | None = None
         self.telemetry: Telemetry | None = None
+        self.metrics: MetricsServer | None = None
         self.latencies = Latencies(config.engine.max_orders, config.runtime_dir / LATENCY_FILE)
         self.alerts = Alerts(self.scope_name)
         self.first_seq = 0
@@ -382,6 +384,12 @@ class Daemon:
 
     async def _start(self) -> bool:
         """Everything before the first logon; False when stopped meanwhile."""
+        settings = self.config.engine
+        if settings.metrics_port:
+            self.metrics = MetricsServer(
+                settings.metrics_host, settings.metrics_port, lambda: self.status(0), self.latencies
+            )
+            self._log.info("metrics", url=f"http://{settings.metrics_host}:{self.metrics.port}/metrics")
         await self._compile()
         if self._stop.is_set():
             return False
@@ -523,6 +531,8 @@ class Daemon:
 
     async def _close(self) -> None:
         """Seal what is open; safe after a start that failed half-way."""
+        if self.metrics is not None:
+            self.metrics.stop()
         if self.greeks is not None:
             self.greeks.stop()
         for feed in self.feeds:

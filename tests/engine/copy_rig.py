@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from config.sessions import SessionConfig
-from engine.copygateway import CopyGateway
+from engine.copygateway import LOOKS, CopyGateway
 from engine.gateway import Gateway
 from engine.latency import Latencies
 from engine.state import make_engine
@@ -94,8 +94,10 @@ class World:
                 await asyncio.sleep(0)
 
     def later(self, milliseconds):
+        """Let it look, as often as it takes to believe a difference of positions, at that time."""
         self.at_ns += milliseconds * MS
-        self.copy.beat()
+        for _ in range(LOOKS):
+            self.copy.beat()
 
     def trade(self, qty, cl_ord_id=0x10001):
         """Buy from the maker; the step books it at once."""

@@ -1,5 +1,6 @@
 """A disk that fills up under a trading daemon: it stops trading, says why, and ends in order."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -46,10 +47,19 @@ async def _stopped_in_order(config, simulator, daemon):
 
 
 def _fill(path: Path, free: int) -> None:
-    """Take all of a file system but ``free`` bytes."""
-    disk = os.statvfs(path.parent)
+    """Take all of a file system but ``free`` bytes; others may take some of it at the same time."""
     with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - free)
+        while True:
+            disk = os.statvfs(path.parent)
+            try:
+                os.posix_fallocate(
+                    file.fileno(), 0, os.fstat(file.fileno()).st_size + disk.f_bavail * disk.f_frsize - free
+                )
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                continue
+            return
 
 
 async def test_reserve_that_is_touched_stops_trading_while_cancels_can_still_be_written(small_disk, tmp_path):
