@@ -143,6 +143,7 @@ def describe_gateway(gateway: Gateway | CopyGateway) -> dict[str, Any]:
         "next_in": session.next_in,
         "next_out": session.next_out,
         "reconnects": max(0, gateway.reconnects),
+        "driven_by": "step" if getattr(gateway.session, "lane_out", False) else "asyncio",
         "backlog_bytes": session.backlog_bytes,
         "last_error": gateway.initiator.last_error,
         "fix": session.describe(),

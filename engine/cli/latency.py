@@ -4,6 +4,7 @@ import time
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.table import Table
 
 from engine.cli.client import NotRunning
@@ -11,6 +12,7 @@ from engine.cli.exits import CliError, ExitCode
 from engine.cli.output import emit_json, stdout
 from engine.cli.profile import ConfigOption, JsonOption, StateDirOption, load_profile
 
+_EXPLAINED = 130  # columns of the terminal from which on each stage is explained beside its numbers
 _COLUMNS = ("count", "p50", "p90", "p99", "p999", "max")
 
 
@@ -53,13 +55,15 @@ def latency(
 def _table(found: dict[str, dict[str, Any]]) -> Table:
     from engine.latency import ABOUT
 
-    table = Table(title="latency, us", title_justify="left")
-    table.add_column("stage")
+    table = Table(title="latency, us", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("stage", no_wrap=True)
     for name in _COLUMNS:
-        table.add_column(name, justify="right")
-    table.add_column("from .. to")
+        table.add_column(name, justify="right", no_wrap=True)
+    explained = stdout().width >= _EXPLAINED  # else the numbers would be cut
+    if explained:
+        table.add_column("from .. to", no_wrap=True)
     for stage, about in ABOUT.items():
         row = found[stage.name.lower()]
         values = [f"{row['count']:,}", *(f"{row[name]:,.1f}" for name in _COLUMNS[1:])]
-        table.add_row(stage.name.lower().replace("_", " "), *values, about)
+        table.add_row(stage.name.lower().replace("_", " "), *values, *([about] if explained else []))
     return table

@@ -19,7 +19,7 @@ app.add_typer(store_app, name="store")
 NameArgument = Annotated[str, typer.Argument(help="Name of the session, as in the profile.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Also where messages, and with them fills, may be lost.")]
 _NUMBERS = ("next_in", "next_out", "reconnects")
-_LISTED = ("name", "venue", "role", "state", "next_in", "next_out", "reconnects", "address", "detail")
+_LISTED = ("name", "venue", "role", "state", "next_in", "next_out", "reconnects", "driven_by", "address", "detail")
 
 
 @app.command("list")

@@ -145,5 +145,7 @@ def _replay(config: AxiomConfig) -> Iterator[Check]:
     from engine.replay import verify
 
     result = plain_result(verify(config.state_dir))
-    text = ", ".join(f"{value} {key}" for key, value in result.items() if key in ("frames", "outputs", "mismatch"))
+    text = f"{result['frames']} frames, {result['outputs']} outputs"
+    if result.get("mismatch") is not None:
+        text += f", different at {result['mismatch']}"
     yield _check("the journal replays to the same outputs", bool(result.get("ok")), text)
