@@ -284,6 +284,7 @@ def instructions(count: int) -> list[float] | None:
             while process.stdout.readline().strip() != "ready":
                 if process.poll() is not None:
                     raise SystemExit("the run under valgrind ended before it began to count")
+            _counted(process, Path(name), 0, count)  # what happens once, happens now
             for number in range(len(ROWS)):  # twice, so that what surrounds the ticks falls out
                 few, many = (_counted(process, Path(name), number, n) for n in (count, 3 * count))
                 found.append((many - few) / (2 * count))
