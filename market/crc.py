@@ -14,13 +14,13 @@ _POLYNOMIAL = 0x82F63B78  # reflected 0x1EDC6F41
 _FIRST = 8  # first byte covered
 
 
-def _tables() -> npt.NDArray[np.uint32]:
-    """Eight lookup tables: byte ``b`` seen ``k`` bytes before the end of an eight-byte step."""
+def crc_tables(polynomial: int) -> npt.NDArray[np.uint32]:
+    """Tables of a reflected CRC-32: ``[k, b]`` is byte ``b`` seen ``k`` bytes before the end of an eight-byte step."""
     tables = np.zeros((8, 256), np.uint32)
     for byte in range(256):
         crc = byte
         for _ in range(8):
-            crc = (crc >> 1) ^ (_POLYNOMIAL if crc & 1 else 0)
+            crc = (crc >> 1) ^ (polynomial if crc & 1 else 0)
         tables[0, byte] = crc
     for step in range(1, 8):
         before = tables[step - 1]
@@ -28,7 +28,7 @@ def _tables() -> npt.NDArray[np.uint32]:
     return tables
 
 
-_TABLES = _tables()
+_TABLES = crc_tables(_POLYNOMIAL)
 _MASK = 0xFFFFFFFF
 
 

@@ -4,35 +4,30 @@ Always in this order: what forbids it is asked first, then the message is stored
 socket. Whatever raises before the store was written has used no number.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fix.codec import MAX_ENTRIES
 from fix.endpoints.events import QueueDropped
 from fix.endpoints.gate import Gate, Waiting
-from fix.endpoints.hotpath import HotPath
 from fix.endpoints.measure import Measure
 from fix.endpoints.policy import Backpressure, Counters, OnExceed
+from fix.endpoints.rows import RowSending
 from fix.endpoints.steady import SteadyWriter
 from fix.errors import BackpressureError, FixError, HotPathError
 from fix.messages import ADMIN_TYPES, Field
-from fix.session import SessionMachine, SessionSettings
+from fix.session import SessionMachine
 from fix.store import Store
 from fix.throttle import ThrottleSettings
 
 
-class Sending(ABC):
+class Sending(RowSending):
     """The sending half of :class:`fix.endpoints.session.FixSession`."""
 
-    settings: SessionSettings
     store: Store
     machine: SessionMachine
-    hot: HotPath | None
     counters: Counters
     backpressure: Backpressure
-    #: What holds back orders and cancels; None without a throttle.
-    throttle: Gate | None = None
     #: The step thread has the session, or may take it at any moment.
     lane_out: bool = False
     _measure: Measure | None
@@ -121,76 +116,18 @@ class Sending(ABC):
         self._flush()
         return seq
 
-    def send_orders(self, orders: Any, count: int, first: int = 0) -> int:
-        """Send ORDER rows ``first .. first+count``; the first MsgSeqNum (0: none was sent, all wait).
-
-        Raises
-        ------
-        HotPathError
-            A row cannot be put on the wire: those before it are sent, it and those after it are not.
-        ThrottledError
-            ``error.refused`` were not sent and do not wait; the others are on their way.
-        SessionNotLoggedOnError, StoreFullError, BackpressureError
-            As :meth:`send`.
-        """
-        if self.lane_out:
-            self.reclaim()
-        if self.throttle is None:
-            return self._send_hot(self._kernels().encode_orders, orders, first, count, 0)
-        kernels = self._kernels()
-        self.machine.require_sendable()
-        self._check_backlog()
-        rows, refused = self.throttle.admit_rows(orders, first, count)
-        self.counters.queued += count - len(rows) - len(refused)
-        self.counters.throttled += len(refused)
-        try:
-            seq = self._send_hot(kernels.encode_orders, rows, 0, len(rows), 0) if len(rows) else 0
-        except HotPathError as error:
-            error.refused = refused
-            raise
-        if refused:
-            raise self.throttle.refusal(refused, len(rows))
-        return seq
-
-    def send_executions(self, executions: Any, count: int, first: int = 0, app_ref: int = 0) -> int:
-        """Send EXECUTION rows as 35=8 or 9 by ``header.kind``; the first MsgSeqNum. Errors as :meth:`send_orders`."""
-        return self._send_hot(self._kernels().encode_executions, executions, first, count, app_ref)
-
-    def send_quotes(self, quotes: Any, count: int, first: int = 0) -> int:
-        """Send QUOTE rows as 35=W; the first MsgSeqNum. Errors as :meth:`send_orders`."""
-        return self._send_hot(self._kernels().encode_quotes, quotes, first, count, 0)
-
-    def send_mass_quote(self, entries: Any, count: int, first: int = 0, level: int = 2) -> int:
-        """Send QUOTE_ENTRY rows as mass quotes (35=i), many rows a message; the first MsgSeqNum.
-
-        Rows of one ``quote_id`` make one quote, those of one ``set_id`` one quote set of it. ``level`` is
-        QuoteResponseLevel(301): 0 no acknowledgement, 1 refusals only, 2 all. The answer (35=b) comes to
-        ``on_message``; :func:`fix.codec.quotes.read_mass_quote_ack` reads it.
-        A throttle counts messages and refuses the whole call where they do not all fit (ThrottledError).
-        Errors as :meth:`send_orders`.
-        """
+    def _require_sendable(self) -> None:
         if self.lane_out:
             self.reclaim()
         self.machine.require_sendable()
         self._check_backlog()
-        if self.throttle is not None:
-            self.throttle.admit_quotes(entries, first, count, MAX_ENTRIES)
 
-        def encode(rows: Any, at: int, rest: int, seq: int, now_ns: int) -> tuple[memoryview, Any, int]:
-            return self._kernels().encode_mass_quotes(rows, at, rest, seq, now_ns, level)
+    def _held_back(self, queued: int, refused: int) -> None:
+        self.counters.queued += queued
+        self.counters.throttled += refused
 
-        return self._send_hot(encode, entries, first, count, 0)
-
-    def _kernels(self) -> HotPath:
-        if self.hot is None:
-            raise HotPathError(f"{self.settings.name}: no hot path is bound; give FixSession one, or use send()")
-        return self.hot
-
-    def _send_hot(self, encode: Any, rows: Any, first: int, count: int, app_ref: int) -> int:
-        if self.lane_out:
-            self.reclaim()
-        self.machine.require_sendable()
-        self._check_backlog()
+    def _send_rows(self, encode: Any, rows: Any, first: int, count: int, app_ref: int) -> int:
+        self._require_sendable()
         store, measure = self.store, self._measure
         hot = self._kernels()
         first_seq = store.next_out
@@ -229,7 +166,7 @@ class Sending(ABC):
         """A message's turn has come at the throttle."""
         try:
             if item.row is not None:
-                self._send_hot(self._kernels().encode_orders, item.row, 0, 1, 0)
+                self._send_rows(self._kernels().encode_orders, item.row, 0, 1, 0)
             else:
                 self._send_cold(item.msg_type, item.fields, item.app_ref)
         except FixError as error:

@@ -19,6 +19,7 @@
 
 import functools
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,32 +60,32 @@ def guarded(*let: type[BaseException]) -> Callable[[Callable[..., Any]], Callabl
     return wrap
 
 
-class Host:
+class Host(ABC):
     """What callbacks need of the worker."""
 
+    @abstractmethod
     def die(self, reason: str, error: BaseException | None = None) -> None:
         """Say why and end the process, now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def emit(self, report: Report) -> None:
         """Post a record to the parent; never blocks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, session: int, raw: bytes) -> str:
         """The parent's word on a Logon, empty when it may log on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_fix_thread(self) -> bool:
         """Whether the calling thread is quickfix's own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reset_next_logon(self, line: "Line") -> None:
         """The next Logon of ``line`` must carry ResetSeqNumFlag=Y."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_down(self, line: "Line") -> None:
         """``line`` has lost its connection."""
-        raise NotImplementedError
 
 
 class Line:

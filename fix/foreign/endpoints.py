@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -21,7 +22,7 @@ _STOP_MARGIN_S = 2.0
 _KILLED_BY_US = "cut: "
 
 
-class _WorkerHost:
+class _WorkerHost(ABC):
     """A worker, its sessions, and the policy that keeps it running."""
 
     def __init__(self, sessions: Sequence[QuickfixSession], role: Role, policy: WorkerPolicy | None) -> None:
@@ -81,8 +82,9 @@ class _WorkerHost:
 
     # ------------------------------------------------------------ the worker's life
 
+    @abstractmethod
     def _hosts(self) -> Sequence[tuple[str, int]]:
-        raise NotImplementedError
+        """Where the worker connects to, or listens."""
 
     def _reconnect_s(self) -> float:
         return 1.0

@@ -4,20 +4,19 @@ The MsgSeqNum is given there: what these methods return is the number that the m
 unless a heartbeat comes in between. Throttle as for our own engine: it stands before anything else.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
-from fix.codec import MAX_ENTRIES
 from fix.endpoints.events import QueueDropped
 from fix.endpoints.gate import Gate, Waiting
-from fix.endpoints.hotpath import HotPath
+from fix.endpoints.rows import RowSending
 from fix.errors import FixError, HotPathError, SessionNotLoggedOnError
 from fix.foreign.outbox import BATCH_BYTES, Outbox
 from fix.foreign.records import Command
 from fix.messages import ADMIN_TYPES, Field, build, parse, utc_timestamp
-from fix.session import Role, SessionSettings, State
+from fix.session import Role, State
 from fix.session.replies import business_reject
 from fix.throttle import ThrottleSettings
 
@@ -39,13 +38,9 @@ class Host(Protocol):
         """Try again after standing down."""
 
 
-class Sending(ABC):
+class Sending(RowSending):
     """The sending half of :class:`fix.foreign.session.QuickfixSession`."""
 
-    settings: SessionSettings
-    hot: HotPath | None
-    #: What holds back orders and cancels; None without a throttle.
-    throttle: Gate | None = None
     _outbox: Outbox
     _host: Host | None
     _place: int
@@ -114,63 +109,6 @@ class Sending(ABC):
         )  # fmt: skip
         return self._hand_over([answer], 0)
 
-    def send_orders(self, orders: Any, count: int, first: int = 0) -> int:
-        """Send ORDER rows ``first .. first+count``; the first MsgSeqNum that they will most likely have.
-
-        Raises
-        ------
-        HotPathError
-            A row cannot be put on the wire: those before it are sent, it and those after it are not.
-        ThrottledError
-            ``error.refused`` were not sent and do not wait; the others are on their way.
-        SessionNotLoggedOnError
-            As :meth:`send`.
-        """
-        kernels = self._kernels()
-        self._require_sendable()
-        if self.throttle is None:
-            return self._send_rows(kernels.encode_orders, orders, first, count, 0)
-        rows, refused = self.throttle.admit_rows(orders, first, count)
-        try:
-            seq = self._send_rows(kernels.encode_orders, rows, 0, len(rows), 0) if len(rows) else 0
-        except HotPathError as error:
-            error.refused = refused
-            raise
-        if refused:
-            raise self.throttle.refusal(refused, len(rows))
-        return seq
-
-    def send_executions(self, executions: Any, count: int, first: int = 0, app_ref: int = 0) -> int:
-        """Send EXECUTION rows as 35=8 or 9 by ``header.kind``. Errors as :meth:`send_orders`."""
-        return self._send_rows(self._kernels().encode_executions, executions, first, count, app_ref)
-
-    def send_quotes(self, quotes: Any, count: int, first: int = 0) -> int:
-        """Send QUOTE rows as 35=W. Errors as :meth:`send_orders`."""
-        return self._send_rows(self._kernels().encode_quotes, quotes, first, count, 0)
-
-    def send_mass_quote(self, entries: Any, count: int, first: int = 0, level: int = 2) -> int:
-        """Send QUOTE_ENTRY rows as mass quotes (35=i), many rows a message; the first MsgSeqNum.
-
-        Rows of one ``quote_id`` make one quote, those of one ``set_id`` one quote set of it. ``level`` is
-        QuoteResponseLevel(301): 0 no acknowledgement, 1 refusals only, 2 all. The answer (35=b) comes to
-        ``on_message``; :func:`fix.codec.quotes.read_mass_quote_ack` reads it.
-        A throttle counts messages and refuses the whole call where they do not all fit (ThrottledError).
-        Errors as :meth:`send_orders`.
-        """
-        self._require_sendable()
-        if self.throttle is not None:
-            self.throttle.admit_quotes(entries, first, count, MAX_ENTRIES)
-
-        def encode(rows: Any, at: int, rest: int, seq: int, now_ns: int) -> tuple[memoryview, Any, int]:
-            return self._kernels().encode_mass_quotes(rows, at, rest, seq, now_ns, level)
-
-        return self._send_rows(encode, entries, first, count, 0)
-
-    def _kernels(self) -> HotPath:
-        if self.hot is None:
-            raise HotPathError(f"{self.settings.name}: no hot path is bound; give the session one, or use send()")
-        return self.hot
-
     def _send_rows(self, encode: Any, rows: Any, first: int, count: int, app_ref: int) -> int:
         self._require_sendable()
         hot, first_seq = self._kernels(), self.next_out
@@ -187,6 +125,9 @@ class Sending(ABC):
             first += done
             count -= done
         return first_seq
+
+    def _held_back(self, queued: int, refused: int) -> None:
+        """Nothing to count here: the gate's own snapshot says it."""
 
     def _require_sendable(self) -> None:
         if not self.logged_on and self.settings.role is Role.INITIATOR:

@@ -3,29 +3,15 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fix.codec.words import load_u64
+from market.crc import crc_tables
 from market.jit import kernel
 
 _POLYNOMIAL = 0xEDB88320  # reflected 0x04C11DB7
 
 
-def _tables() -> npt.NDArray[np.uint32]:
-    """``[k, byte]``: what ``byte`` does to the sum when ``k`` bytes follow it in a step of eight."""
-    tables = np.zeros((8, 256), np.uint32)
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (_POLYNOMIAL if crc & 1 else 0)
-        tables[0, byte] = crc
-    for step in range(1, 8):
-        before = tables[step - 1]
-        tables[step] = (before >> np.uint32(8)) ^ tables[0][before & np.uint32(0xFF)]
-    return tables
-
-
-_TABLES = _tables()
+_TABLES = crc_tables(_POLYNOMIAL)
 _ALL = np.uint64(0xFFFFFFFF)
 _255 = np.uint64(255)
 _8, _16, _24 = np.uint64(8), np.uint64(16), np.uint64(24)

@@ -3,6 +3,7 @@
 Nothing outside ``fix.session`` uses this; open ``machine.py`` first.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 
@@ -28,7 +29,7 @@ _MOST_REFUSED_REJECTS = 10
 _DRAIN_AT_ONCE = 10
 
 
-class SessionCore:
+class SessionCore(ABC):
     """What a session remembers, and what it can do."""
 
     def __init__(
@@ -154,8 +155,9 @@ class SessionCore:
             self._too_low(message, seq, now_ns)
         return False
 
+    @abstractmethod
     def _too_low(self, message: Message, seq: int, now_ns: int) -> None:
-        raise NotImplementedError  # receiving.py
+        """In receiving.py."""
 
     def _hold(self, seq: int, message: Message | None, now_ns: int, *, ask: bool = True) -> None:
         """Keep a message from beyond a gap and ask for what is missing, once.
@@ -229,8 +231,9 @@ class SessionCore:
         elif self._next_in > self._asked_end:
             self._ask_resend(now_ns)
 
+    @abstractmethod
     def _act_on(self, message: Message, seq: int, now_ns: int) -> None:
-        raise NotImplementedError  # receiving.py
+        """In receiving.py."""
 
     def _forget_gap(self) -> None:
         self._gap_end = 0
