@@ -14,8 +14,8 @@ import numpy as np
 
 from config.schema import TheoConfig
 from engine.state import W_MARKET_NS, Engine
-from gpu.theo import ChainPricer
-from gpu.theo_table import TheoTable
+from gpu.chain.theo import ChainPricer
+from gpu.chain.theo_table import TheoTable
 
 _IDLE_S = 0.02
 

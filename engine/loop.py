@@ -40,7 +40,7 @@ from engine.turn import (
     spin,
     turn,
 )
-from gpu.theo_table import TheoTable
+from gpu.chain.theo_table import TheoTable
 from market.atomics import cpu_pause, load_acquire, store_release
 from market.enums import FrameKind
 from market.jit import kernel

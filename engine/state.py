@@ -100,7 +100,7 @@ SERIES = packed(
         ("theo_ns", "<i8"),
         ("half_spread", "<f8"),
         ("skew_per_lot", "<f8"),
-        ("status", "<i4"),  # gpu.theo.TheoStatus; -1 never priced
+        ("status", "<i4"),  # gpu.chain.theo.TheoStatus; -1 never priced
         ("bid_slot", "<i4"),
         ("ask_slot", "<i4"),
         ("dirty", "<i4"),  # requote at the next timer

@@ -36,7 +36,7 @@ from engine.lanes import (
 )
 from engine.state import OUTPUT_FRAMES, W_OUT
 from engine.step.dispatch import step
-from gpu.theo_table import ROWS, WRITING, theo_read
+from gpu.chain.theo_table import ROWS, WRITING, theo_read
 from market.atomics import c_write, clock_ns, cpu_pause, load_acquire, store_release
 from market.enums import FrameKind
 from market.jit import JIT_ENABLED, kernel

@@ -25,7 +25,7 @@ from engine.turn import F_STOP, finish_lane, linger, spin
 from fix.codec import SymbolTable
 from fix.endpoints import CodecHotPath
 from fix.session import Role
-from gpu.theo import ChainPricer
+from gpu.chain.theo import ChainPricer
 from market.crc import count_sound
 from market.enums import FrameKind, OrderAction, Right, SecurityKind, Side
 from market.records import EXECUTION, INSTRUMENT, ORDER, RUN_START, THEO, frames, table

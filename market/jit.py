@@ -2,8 +2,8 @@
 
 nogil, ``error_model='numpy'`` (a division by zero gives inf or 0 instead of ending the thread:
 guard divisions explicitly), cached on disk. numba's cache follows a function's own file but not
-the helpers it calls in other files, so each package's kernels live under a directory named by a
-hash of all kernel sources that package may use: its own and those of the packages it may import.
+the helpers it calls in other files, so the kernels of a module live under a directory named by a
+hash of all sources that they can reach: the module and whatever of ours it imports, however far.
 
 With ``NUMBA_DISABLE_JIT=1`` kernels are plain Python, which is how they are debugged and how
 tests use them as their own oracle; the intrinsics of ``atomics.py`` then fall back as well.
@@ -12,6 +12,7 @@ tests use them as their own oracle; the intrinsics of ``atomics.py`` then fall b
 import hashlib
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -28,17 +29,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 JIT_ENABLED = not numba.config.DISABLE_JIT
 
-# Whose kernels a package's kernels may call (docs/architecture.md): what its cache key covers.
-_USES = {
-    "market": (),
-    "config": ("market",),
-    "fix": ("market",),
-    "gpu": ("market",),
-    "risk": ("market", "gpu"),
-    "simulator": ("market", "fix", "gpu"),
-    "strategies": ("market", "gpu", "risk"),
-    "engine": ("market", "fix", "gpu", "risk", "strategies"),
-}
+#: from a.b import (c, d) | import e.f, at any depth of indentation.
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)|import[ \t]+([\w., \t]+))", re.MULTILINE
+)
+_OURS = frozenset({"market", "config", "fix", "gpu", "risk", "simulator", "strategies", "engine"})
 _ROOT = Path(__file__).resolve().parent.parent
 _KEEP_DAYS = 14
 
@@ -60,24 +55,53 @@ def _toolchain() -> bytes:
 
 
 @cache
-def _package_digest(package: str) -> bytes:
-    """Hash of one package's files that define kernels (they name this module)."""
-    digest = hashlib.sha256()
-    for path in sorted((_ROOT / package).rglob("*.py")):
-        text = path.read_bytes()
-        if b"market.jit" in text or b"market.atomics" in text or path.parent.name == "market":
-            digest.update(str(path.relative_to(_ROOT)).encode() + b"\0" + text)
-    return digest.digest()
+def _sources(module: str) -> tuple[Path, frozenset[str]]:
+    """File of a module of ours and the names that it imports; no file for what is not ours."""
+    path = _ROOT.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not path.is_file():
+        return path, frozenset()
+    names: set[str] = set()
+    for source, imported, plain in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        names.update(plain.replace(" ", "").split(","))
+        if source:
+            words = imported.strip("()").replace(",", " ").split()
+            names.add(source)
+            names.update(f"{source}.{word}" for word in words)  # a module, or a name that has no file
+    parents = {name.rsplit(".", n)[0] for name in names for n in range(1, name.count(".") + 1)}
+    return path, frozenset(name for name in names | parents if name.partition(".")[0] in _OURS)
 
 
 @cache
-def kernel_cache_dir(package: str) -> Path:
-    """Return (and create) the cache directory for the kernels of ``package`` as they are now."""
-    used = _USES.get(package, tuple(_USES))
+def _closure_digest(module: str) -> str:
+    """Hash of a module and of every module of ours that it imports, however far away."""
+    seen: set[str] = set()
+    waiting = [module]
+    files: set[Path] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        path, imports = _sources(name)
+        if path.is_file():
+            files.add(path)
+            waiting.extend(imports)
     digest = hashlib.sha256(_toolchain())
-    for name in (*used, package):
-        digest.update(_package_digest(name) if (_ROOT / name).is_dir() else b"")
-    path = cache_root() / "kernels" / f"{package}-{digest.hexdigest()[:16]}"
+    for path in sorted(files):
+        digest.update(str(path.relative_to(_ROOT)).encode() + b"\0" + _file_digest(path))
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _file_digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+@cache
+def kernel_cache_dir(module: str) -> Path:
+    """Return (and create) the cache directory for the kernels of ``module`` as its sources are now."""
+    path = cache_root() / "kernels" / f"{module}-{_closure_digest(module)}"
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         _forget_old(path.parent)
@@ -128,9 +152,8 @@ def kernel(
             settings["no_cpython_wrapper"] = True
         if not JIT_ENABLED:
             return function
-        package = function.__module__.partition(".")[0]
         saved = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(kernel_cache_dir(package))
+        numba.config.CACHE_DIR = str(kernel_cache_dir(function.__module__))
         try:
             return numba.njit(**settings)(function)
         finally:

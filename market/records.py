@@ -182,7 +182,7 @@ TIMER = _frame(("timer", "<u4"), ("pad0", "<u4"), ("period_ns", "<i8"), ("wall_n
 #: One series' theoretical value, from the Greeks thread. Greeks in ARCHITECTURE's units.
 THEO = _frame(
     ("instrument", "<u4"),
-    ("status", "<u4"),  # gpu.theo.TheoStatus; 0 is OK
+    ("status", "<u4"),  # gpu.chain.theo.TheoStatus; 0 is OK
     ("theo", "<f8"),
     ("delta", "<f8"),
     ("gamma", "<f8"),

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gpu.greeks import black_price
-from gpu.normal import norm_cdf, norm_pdf
+from gpu.european.greeks import black_price
+from gpu.maths.normal import norm_cdf, norm_pdf
 from market.calendar import calendar_years
 from market.instruments import tick_step
 from market.jit import kernel

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu.chain.theo import ChainPricer, PricerSettings, TheoStatus
 from gpu.errors import ChainError, GpuError
-from gpu.forward import ForwardStatus
-from gpu.greeks import Greek, spot_greeks
-from gpu.smile import SmileStatus
-from gpu.theo import ChainPricer, PricerSettings, TheoStatus
+from gpu.european.greeks import Greek, spot_greeks
+from gpu.surface.forward import ForwardStatus
+from gpu.surface.smile import SmileStatus
 from market.enums import ExerciseStyle, FrameKind
 from market.records import THEO, table
-from tests.gpu.chains import YEAR_NS, Market, recorded, synthetic, true_vol
+from tests.gpu.chain.chains import YEAR_NS, Market, recorded, synthetic, true_vol
 
 NO_RESIDUAL = PricerSettings(residual=False)
 

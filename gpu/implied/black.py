@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gpu.normal import INV_SQRT_2PI, LOG_SQRT_2PI, SQRT_HALF, SQRT_HALF_PI, erfcx, norm_cdf
+from gpu.maths.normal import INV_SQRT_2PI, LOG_SQRT_2PI, SQRT_HALF, SQRT_HALF_PI, erfcx, norm_cdf
 from market.jit import kernel
 
 F8: TypeAlias = npt.NDArray[np.float64]

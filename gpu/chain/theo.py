@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gpu.chain import SLICE, Chain, Knob, TheoStatus, calendar_crossings, calibrate_slice, refresh_rows
+from gpu.chain.rows import SLICE, Chain, Knob, TheoStatus, calendar_crossings, calibrate_slice, refresh_rows
+from gpu.chain.theo_table import TheoTable
 from gpu.errors import ChainError
-from gpu.smile import SMILE_PARAMS, WORK_ROWS
-from gpu.theo_table import TheoTable
+from gpu.surface.smile import SMILE_PARAMS, WORK_ROWS
 from market.calendar import NS_PER_S
 from market.enums import ExerciseStyle, SecurityKind
 from market.records import THEO, table

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gpu.quotes import ex_own_prices
+from gpu.chain.quotes import ex_own_prices
 from market.records import QUOTE, table
 
 

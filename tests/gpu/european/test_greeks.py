@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import QuantLib as ql
 
-from gpu.greeks import GREEK_COUNT, Greek, black_price, greeks, greeks_forward, spot_greeks
-from gpu.normal import erfcx, norm_cdf, norm_pdf
+from gpu.european.greeks import GREEK_COUNT, Greek, black_price, greeks, greeks_forward, spot_greeks
+from gpu.maths.normal import erfcx, norm_cdf, norm_pdf
 
 CASES = [
     # spot, strike, years, rate, dividend yield, vol, right

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu.greeks import black_price
+from gpu.european.greeks import black_price
 from market.calendar import expiry_ns, instant_ns
 from market.enums import ExerciseStyle, SecurityKind
 from market.records import INSTRUMENT, table

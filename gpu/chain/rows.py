@@ -21,13 +21,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gpu.forward import CARRY, MAX_PRICE, NONE, PARITY, parity_forward, two_sided
-from gpu.greeks import MIN_DEVIATION, black_price
-from gpu.implied_vol import OK as IV_OK
-from gpu.implied_vol import implied_deviation
-from gpu.normal import norm_cdf, norm_pdf
-from gpu.smile import NONE as NO_PARAMS
-from gpu.smile import fit_smile, smile_variance
+from gpu.european.greeks import MIN_DEVIATION, black_price
+from gpu.implied.black import OK as IV_OK
+from gpu.implied.black import implied_deviation
+from gpu.maths.normal import norm_cdf, norm_pdf
+from gpu.surface.forward import CARRY, MAX_PRICE, NONE, PARITY, parity_forward, two_sided
+from gpu.surface.smile import NONE as NO_PARAMS
+from gpu.surface.smile import fit_smile, smile_variance
 from market.calendar import calendar_years
 from market.enums import FrameKind
 from market.jit import kernel

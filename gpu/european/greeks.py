@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gpu.normal import norm_cdf, norm_pdf
+from gpu.maths.normal import norm_cdf, norm_pdf
 from market.jit import kernel
 
 F8: TypeAlias = npt.NDArray[np.float64]

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu.forward import ForwardStatus, parity_forward
-from gpu.greeks import black_price
+from gpu.european.greeks import black_price
+from gpu.surface.forward import ForwardStatus, parity_forward
 from market.enums import ExerciseStyle
-from tests.gpu.chains import recorded
+from tests.gpu.chain.chains import recorded
 
 STRIKES = np.arange(80.0, 121.0, 2.0)
 FORWARD, YEARS, RATE = 101.3, 0.4, 0.03

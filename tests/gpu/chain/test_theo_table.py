@@ -3,9 +3,9 @@ import threading
 import numpy as np
 import pytest
 
+from gpu.chain.theo import THEO_ROW, TheoTable
+from gpu.chain.theo_table import PUBLISHED, WRITING, theo_begin, theo_publish, theo_read
 from gpu.errors import ChainError
-from gpu.theo import THEO_ROW, TheoTable
-from gpu.theo_table import PUBLISHED, WRITING, theo_begin, theo_publish, theo_read
 from market.records import THEO, table
 
 

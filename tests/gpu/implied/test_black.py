@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu.greeks import black_price
-from gpu.implied_vol import IvStatus, implied_deviation, implied_vol, normalised_deviation
+from gpu.european.greeks import black_price
+from gpu.implied.black import IvStatus, implied_deviation, implied_vol, normalised_deviation
 
 #: Beyond 35 deviations the value underflows.
 GRID = [
