@@ -1,4 +1,6 @@
-"""Elementary functions of the kernels: normal distribution, scaled complementary error function, wide vectors.
+"""Elementary functions of the kernels, and what makes their loops wide.
 
-Nothing here knows what an option is. Open ``normal.py`` first.
+Nothing here knows what an option is. Open ``wide.py`` first (``@wide_kernel``: vectors of the machine's
+full width), then ``functions.py`` (exp, log, the normal distribution, for such loops and for scalar code).
+``memory.py``, ``aligned.py``: arrays at addresses, rows on cache lines.
 """
