@@ -1,0 +1,1 @@
+"""Greeks of the model: ``analytical`` (exact) and ``numerical`` (differences of prices)."""

@@ -1,0 +1,1 @@
+"""Where py_vollib keeps its exceptions, for the imports that name it."""
