@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu.european.greeks import black_price
-from gpu.surface.forward import ForwardStatus, parity_forward
+from gpu.surface.forwards.forward import ForwardStatus, parity_forward
 from market.enums import ExerciseStyle
 from tests.gpu.chain.chains import recorded
 

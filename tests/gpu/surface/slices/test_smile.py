@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu.european.greeks import black_price
-from gpu.surface.smile import (
+from gpu.surface.slices.smile import (
     BUMP_COEF,
     BUMP_COUNT,
     BUMP_LOW,
@@ -23,7 +23,7 @@ from gpu.surface.smile import (
     smile_terms,
     smile_variance,
 )
-from gpu.surface.svi import svi_variance
+from gpu.surface.slices.svi import svi_variance
 
 GOOD = (0.02, 0.10, -0.5, 0.02, 0.15)
 #: Axel Vogt's slice: fits five parameters within every classical bound, and has a negative density.

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gpu.surface.svi import fit_svi, svi_variance
+from gpu.surface.slices.svi import fit_svi, svi_variance
 from market.jit import kernel
 
 F8: TypeAlias = npt.NDArray[np.float64]
