@@ -158,6 +158,13 @@ class TheoConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     calibrate_interval_ms: Annotated[
         int, about("Forwards and smiles are fitted again at this interval.", ge=10, le=600_000)
     ] = 1000
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        about("Who computes. auto: measured at start, the faster; cuda: a GPU where there is one. The CPU steps in."),
+    ] = "auto"
+    cuda_persistent: Annotated[
+        bool, about("Offer a kernel that stays on the GPU: lower latency, but it wants the GPU and a core for itself.")
+    ] = False
 
 
 class VenueClientConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,11 +3,14 @@
 It reads the book table that the step writes (aligned words; a torn pair is one odd quote, which
 the calibration's outlier rules absorb) and publishes whole refreshes into the theo table, from
 where the step takes them as frames. Time is the market's own: the latest quote's timestamp.
+Who computes the values (this CPU or a GPU) is measured when the thread begins; what it found and what
+it lost since is news for the daemon's log.
 """
 
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +19,7 @@ from config.schema import TheoConfig
 from engine.state import W_MARKET_NS, Engine
 from gpu.chain.theo import ChainPricer
 from gpu.chain.theo_table import TheoTable
+from gpu.router.router import RouterSettings
 
 _IDLE_S = 0.02
 
@@ -51,6 +55,8 @@ class GreeksThread:
         self.calibrate_ms = 0.0
         self.last_refresh = 0.0
         self.failure: BaseException | None = None
+        self.news: deque[tuple[str, str]] = deque(maxlen=20)  # severity and text; the daemon takes them out
+        self._losses = 0
         self._thread = threading.Thread(target=self._run, name="axiom-greeks", daemon=True)
 
     def start(self) -> None:
@@ -66,9 +72,23 @@ class GreeksThread:
         try:
             if self._pin_core >= 0:
                 os.sched_setaffinity(threading.get_native_id(), {self._pin_core})
+            self._choose_path()
             self._refresh_loop()
         except BaseException as e:  # noqa: BLE001 - the thread's outermost frame: the daemon sees it and halts
             self.failure = e
+        finally:
+            self.pricer.close()
+
+    def _choose_path(self) -> None:
+        settings = self._settings
+        report = self.pricer.route(RouterSettings(device=settings.device, persistent=settings.cuda_persistent))
+        missed = settings.device == "cuda" and report.path == "cpu"
+        self.news.append(("warning" if missed else "info", report.text()))
+
+    def _tell_losses(self) -> None:
+        if self.pricer.losses != self._losses:
+            self._losses = self.pricer.losses
+            self.news.append(("warning", f"Greeks are computed on the CPU: {self.pricer.router.last_loss}"))
 
     def _refresh_loop(self) -> None:
         settings = self._settings
@@ -89,6 +109,7 @@ class GreeksThread:
                 started = time.perf_counter()
                 rows = self.pricer.refresh(spot, market_ns, self._table.back())
                 self._table.publish(rows)
+                self._tell_losses()
                 self.refresh_ms = (time.perf_counter() - started) * 1000.0
                 self.refreshes += 1
                 self.last_refresh, last_spot = now, spot

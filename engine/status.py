@@ -513,6 +513,8 @@ class StatusBuilder:
         return {
             "refreshes": greeks.refreshes,
             "refresh_ms": round(greeks.refresh_ms, 3),
+            "path": greeks.pricer.path.value,
+            "path_losses": greeks.pricer.losses,
             "calibrations": greeks.calibrations,
             "calibrate_ms": round(greeks.calibrate_ms, 3),
             "age_ms": round((time.monotonic() - greeks.last_refresh) * 1000.0, 1) if greeks.refreshes else None,

@@ -81,6 +81,8 @@ class Upkeep:
             daemon.on_fatal(f"the step thread failed: {daemon.loop.failure!r}")
         if daemon.greeks is not None and daemon.greeks.failure is not None:
             daemon.on_fatal(f"the Greeks thread failed: {daemon.greeks.failure!r}")
+        while daemon.greeks is not None and daemon.greeks.news:
+            daemon.alerts.say(*daemon.greeks.news.popleft())
         if int(daemon.engine.words[W_LOST_OUTPUT]):
             daemon.on_fatal("the step's output buffer overflowed: orders were lost")
 

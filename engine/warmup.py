@@ -27,13 +27,13 @@ from fix.endpoints import CodecHotPath
 from fix.session import Role
 from gpu.chain.theo import ChainPricer
 from market.crc import count_sound
-from market.enums import FrameKind, OrderAction, Right, SecurityKind, Side
+from market.enums import ExerciseStyle, FrameKind, OrderAction, Right, SecurityKind, Side
 from market.records import EXECUTION, INSTRUMENT, ORDER, RUN_START, THEO, frames, table
 from market.rings import FRAME_WORDS
 
 Progress = Callable[[str], None]
 
-EXPECTED_COMPILATIONS = 420  #: of a cold start, for the progress bar
+EXPECTED_COMPILATIONS = 605  #: of a cold start, for the progress bar
 _DAY_NS = 86_400_000_000_000
 
 
@@ -100,7 +100,7 @@ def _analytics_kernels(say: Progress) -> int:
     rows[0]["security"] = SecurityKind.EQUITY
     for i, strike in enumerate(np.repeat(strikes, 2)):
         rows[i + 1]["strike"], rows[i + 1]["expiry_ns"] = strike, 200 * _DAY_NS
-        rows[i + 1]["right"] = Right.CALL if i % 2 else Right.PUT
+        rows[i + 1]["right"], rows[i + 1]["style"] = Right.CALL if i % 2 else Right.PUT, ExerciseStyle.AMERICAN
     pricer = ChainPricer(np.asarray(rows), len(rows), 0, 0.01)
     value = np.maximum(np.asarray(rows["right"]) * (100.0 - np.asarray(rows["strike"])), 0.0) + 3.0
     pricer.calibrate(value - 0.05, value + 0.05, 100.0, 100 * _DAY_NS)

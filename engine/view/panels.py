@@ -150,7 +150,8 @@ def loop(status: Status) -> Table:
     state, journal, theo = status.get("loop") or {}, status.get("journal") or {}, status.get("theo") or {}
     backlog = f"{count(state.get('backlog'))} (max {count(state.get('backlog_max'))})"
     used = f"{count(state.get('rss_mib'))} MiB, {count(state.get('cpu_percent'))}% CPU"
-    refresh = f"{price(theo.get('refresh_ms'))} ms, {count(theo.get('refreshes'))}"
+    path = escape(str(theo.get("path", "")))
+    refresh = f"{price(theo.get('refresh_ms'))} ms, {count(theo.get('refreshes'))} on {path}"
     return _pairs(
         [
             ("loop", escape(str(state.get("mode", "")))),

@@ -1,17 +1,18 @@
-"""Kernels of the chain pricer: calibrate one expiry, refresh every series. Their arrays, too.
+"""Kernels of the chain pricer: calibrate one expiry, load and publish every series. Their arrays, too.
 
 The object around them is ``theo.ChainPricer``. One thread owns a chain's arrays.
 
 What a series is worth: Black's European value on the volatility that the expiry's smile has at its
-strike, not under intrinsic if it is AMERICAN, plus a residual: the bounded distance by which the
-market, without our own orders, disagrees with the smile. Volatilities are sticky by strike between
-two calibrations and the forward keeps its ratio to the spot, so a refresh is one Black value a row.
+strike, if it is AMERICAN the premium of early exercise (``premium.py``) and not under intrinsic, plus a
+residual: the bounded distance by which the market, without our own orders, disagrees with the smile.
+Volatilities are sticky by strike between two calibrations and the forward keeps its ratio to the spot, so a
+refresh is one Black value a row, computed by whoever ``gpu/router`` found fastest between ``load_rows``
+and ``publish_rows``.
 
-Where the European value matters: an American deep in-the-money put is worth up to strike * (1 -
-discount) more than its European twin (calls likewise, where carry is negative). Quotes away from the
-money are implied on the other side, where early exercise is worth next to nothing, so the smile is
-right; the missing premium of the in-the-money series is inside the residual's bound, hence in theo
-where the market shows it, but not in the Greeks.
+American quotes are made European before anything is fitted to them: the premium of the last calibration,
+carried to today's spot, is taken off both sides. The very first calibration of an expiry has none and is
+done until they agree. A premium that could not be computed counts as zero; what it would be worth is inside the
+residual's bound, hence in theo where the market shows it, but not in the Greeks.
 """
 
 import math
@@ -21,14 +22,15 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gpu.european.greeks import MIN_DEVIATION, black_price
+from gpu.european.formulas import MIN_DEVIATION
+from gpu.european.greeks import black_price
 from gpu.implied.black import OK as IV_OK
 from gpu.implied.black import implied_deviation
-from gpu.maths.normal import norm_cdf, norm_pdf
-from gpu.surface.forward import CARRY, MAX_PRICE, NONE, PARITY, parity_forward, two_sided
-from gpu.surface.smile import NONE as NO_PARAMS
-from gpu.surface.smile import fit_smile, smile_variance
-from market.calendar import calendar_years
+from gpu.maths.functions import density
+from gpu.surface.forwards.forward import CARRY, MAX_PRICE, NONE, PARITY, parity_forward, two_sided
+from gpu.surface.slices.smile import NONE as NO_PARAMS
+from gpu.surface.slices.smile import fit_smile, smile_variance
+from market.calendar import DAYS_PER_YEAR, NS_PER_YEAR, calendar_years
 from market.enums import FrameKind
 from market.jit import kernel
 from market.records import packed
@@ -48,7 +50,7 @@ class TheoStatus(IntEnum):
     EXPIRED = 2  # now >= expiry: theo is the intrinsic value, Greeks are zero
     NO_FORWARD = 3  # never calibrated: there was no usable spot or forward
     NO_SMILE = 4  # never calibrated: no usable out-of-the-money quote in its expiry
-    BAD_SPOT = 5  # this refresh's spot is not a positive number under 1e9
+    BAD_SPOT = 5  # this refresh's spot is not a positive number under 1e9, or the value at it is not finite
     STALE = 6  # the last successful calibration of its expiry is older than the setting
     OFF_MARKET = 7  # the market ex own is further from the smile than the residual may reach
 
@@ -107,8 +109,16 @@ MIN_HALF_SPREAD = int(Knob.MIN_HALF_SPREAD)
 STALE_AFTER_NS = int(Knob.STALE_AFTER_NS)
 RESIDUAL_ON = int(Knob.RESIDUAL_ON)
 
+#: Columns of ``Chain.premium``: the worth of early exercise and its derivatives; BY_TIME is -d/dT.
+PREMIUM, BY_SPOT, BY_SPOT2, BY_VOL, BY_TIME = 0, 1, 2, 3, 4
+PREMIUM_ROWS = 5
+
+#: Part of the spot over which the premium bends with it; further away it goes on straight.
+_PREMIUM_REACH = 0.02
+_EXERCISED = 1e-9  # of the strike: this close to its intrinsic value a series is exercised
+
 _MAX_CARRY = 0.25  # per year; parity over two hours says 300 % and means one cent
-_MIN_CARRY_YEARS = 7.0 / 365.0
+_MIN_CARRY_YEARS = 7.0 / DAYS_PER_YEAR
 _MAX_VOL = 5.0  # an implied volatility above 500 % is a bad quote
 
 
@@ -130,6 +140,7 @@ class Chain(NamedTuple):
     params: F8  # [e, SMILE_PARAMS]
     vol: F8  # [m]
     residual: F8  # [m] currency
+    premium: F8  # [m, PREMIUM_ROWS] zero where the series is EUROPEAN
     quality: I8  # [m] OK or OFF_MARKET
     quotes: F8  # scratch [8, longest expiry]
     work: F8  # scratch [WORK_ROWS, longest expiry or 64]
@@ -147,25 +158,50 @@ def _side(prices: F8, instrument: I8, row: int) -> float:
     return price if 0.0 < price < MAX_PRICE else math.nan
 
 
-@kernel(allocates=True)
-def _forward_of(chain: Chain, e: int, bid: F8, ask: F8, spot: float, years: float, rate: float
+@kernel(internal=True)
+def carried_premium(chain: Chain, row: int, spot: float, now_ns: int) -> tuple[float, float, float]:
+    """(premium, its delta, its gamma) at ``spot`` and ``now_ns``, from those of the last calibration."""
+    piece = chain.slices[chain.expiry[row]]
+    by_spot, by_spot2 = chain.premium[row, BY_SPOT], chain.premium[row, BY_SPOT2]
+    anchor = piece.forward / piece.forward_ratio if piece.calibrated_ns != 0 else spot
+    away, reach = spot - anchor, _PREMIUM_REACH * anchor
+    bent = min(max(away, -reach), reach)
+    slope = by_spot + by_spot2 * bent
+    value = chain.premium[row, PREMIUM] + (by_spot + 0.5 * by_spot2 * bent) * bent + slope * (away - bent)
+    value += chain.premium[row, BY_TIME] * max(now_ns - piece.calibrated_ns, 0) / NS_PER_YEAR
+    if not value > 0.0:
+        return 0.0, 0.0, 0.0
+    return value, slope, by_spot2 if bent == away else 0.0
+
+
+@kernel(inline=True)
+def _european_side(chain: Chain, prices: F8, row: int, spot: float, now_ns: int) -> float:
+    """A row's side without its premium; NaN where there is no row or no quote."""
+    price = _side(prices, chain.instrument, row)
+    if row >= 0 and chain.american[row] != 0 and price > 0.0:
+        price -= carried_premium(chain, row, spot, now_ns)[0]
+    return price
+
+
+@kernel(internal=True)
+def _forward_of(chain: Chain, e: int, bid: F8, ask: F8, spot: float, now_ns: int, years: float, rate: float
                 ) -> tuple[float, float, int, int]:  # fmt: skip
     """Parity forward of expiry ``e``; leaves its quotes in ``chain.quotes`` (call bid, ask, put bid, ask)."""
     first, last = chain.pair_first[e], chain.pair_first[e + 1]
     quotes, n = chain.quotes, last - first
     for i in range(n):
         call, put = chain.pair_call[first + i], chain.pair_put[first + i]
-        quotes[0, i] = _side(bid, chain.instrument, call)
-        quotes[1, i] = _side(ask, chain.instrument, call)
-        quotes[2, i] = _side(bid, chain.instrument, put)
-        quotes[3, i] = _side(ask, chain.instrument, put)
+        quotes[0, i] = _european_side(chain, bid, call, spot, now_ns)
+        quotes[1, i] = _european_side(chain, ask, call, spot, now_ns)
+        quotes[2, i] = _european_side(chain, bid, put, spot, now_ns)
+        quotes[3, i] = _european_side(chain, ask, put, spot, now_ns)
     return parity_forward(
         chain.pair_strike[first:last], quotes[0, :n], quotes[1, :n], quotes[2, :n], quotes[3, :n],
         spot, years, rate, chain.slices[e].american != 0, chain.work, chain.order,
     )  # fmt: skip
 
 
-@kernel(allocates=True)
+@kernel(internal=True)
 def _smile_points(chain: Chain, e: int, forward: float, discount: float, years: float) -> int:
     """Out-of-the-money points to ``chain.quotes`` rows 4 k, 5 variance, 6 half-spread; their number."""
     first, last = chain.pair_first[e], chain.pair_first[e + 1]
@@ -182,7 +218,7 @@ def _smile_points(chain: Chain, e: int, forward: float, discount: float, years: 
             continue
         k = math.log(strike / forward)
         d1 = -k / deviation + 0.5 * deviation
-        slope = 0.5 * discount * forward * norm_pdf(d1) / deviation  # of the price in total variance
+        slope = 0.5 * discount * forward * density(d1) / deviation  # of the price in total variance
         half = max(0.5 * (ask - bid), chain.knobs[MIN_HALF_SPREAD])
         if slope <= 1e-12 * half:
             continue
@@ -191,7 +227,7 @@ def _smile_points(chain: Chain, e: int, forward: float, discount: float, years: 
     return count
 
 
-@kernel(allocates=True)
+@kernel(internal=True)
 def _residual(theo: float, bid: float, ask: float, reach: float, floor: float, knobs: F8) -> tuple[float, int]:
     """(bounded correction that moves ``theo`` into the market, OK or OFF_MARKET).
 
@@ -220,18 +256,20 @@ def _residual(theo: float, bid: float, ask: float, reach: float, floor: float, k
     return correction, OK if low - tolerance <= value <= high + tolerance else OFF_MARKET
 
 
-@kernel(allocates=True)
-def _store_rows(chain: Chain, e: int, bid: F8, ask: F8, spot: float, forward: float, discount: float, years: float
-                ) -> int:  # fmt: skip
-    """Volatility, residual and quality of every series of expiry ``e``; returns the number OFF_MARKET."""
+@kernel
+def store_slice(chain: Chain, e: int, bid: F8, ask: F8) -> int:
+    """Residual and quality of every series of expiry ``e`` after its fit; returns the number OFF_MARKET."""
+    piece = chain.slices[e]
+    forward, years = piece.forward, piece.years
+    spot, discount = forward / piece.forward_ratio, math.exp(-piece.discount_rate * piece.years)
     off, root = 0, math.sqrt(years)
     for j in range(chain.slice_first[e], chain.slice_first[e + 1]):
         row = chain.slice_row[j]
         strike, right = chain.strike[row], chain.right[row]
-        deviation = math.sqrt(smile_variance(chain.params[e], math.log(strike / forward)))
-        theo = discount * black_price(forward, strike, deviation, right)
+        deviation = chain.vol[row] * root
+        theo = discount * black_price(forward, strike, deviation, right) + chain.premium[row, PREMIUM]
         d1 = math.log(forward / strike) / deviation + 0.5 * deviation
-        vega = discount * forward * norm_pdf(d1) * root
+        vega = discount * forward * density(d1) * root
         reach = chain.knobs[RESIDUAL_CAP_PRICE] + chain.knobs[RESIDUAL_CAP_VOL] * vega
         floor = 0.0
         if chain.american[row] != 0:
@@ -240,13 +278,13 @@ def _store_rows(chain: Chain, e: int, bid: F8, ask: F8, spot: float, forward: fl
             # the most that early exercise can be worth: the interest on the strike, or the carry on the share
             reach += max(strike * (1.0 - discount) if right < 0 else spot - forward * discount, 0.0)
         sides_bid, sides_ask = _side(bid, chain.instrument, row), _side(ask, chain.instrument, row)
-        chain.vol[row] = deviation / root
         chain.residual[row], chain.quality[row] = _residual(theo, sides_bid, sides_ask, reach, floor, chain.knobs)
         off += 1 if chain.quality[row] != OK else 0
+    piece.off_market = off
     return off
 
 
-@kernel(allocates=True)
+@kernel(internal=True)
 def _count_inside(chain: Chain, e: int, forward: float, discount: float) -> int:
     """Two-sided out-of-the-money quotes of expiry ``e`` that hold the smile's own value."""
     first, last = chain.pair_first[e], chain.pair_first[e + 1]
@@ -262,7 +300,7 @@ def _count_inside(chain: Chain, e: int, forward: float, discount: float) -> int:
     return inside
 
 
-@kernel(allocates=True)
+@kernel(internal=True)
 def _neighbours_carry(chain: Chain, e: int, rate: float) -> float:
     """Carry per year of the nearest expiry whose forward came from parity; ``rate`` where there is none."""
     carry, nearest = rate, math.inf
@@ -276,12 +314,13 @@ def _neighbours_carry(chain: Chain, e: int, rate: float) -> float:
     return carry
 
 
-@kernel(allocates=True)
-def calibrate_slice(chain: Chain, e: int, bid: F8, ask: F8, spot: float, now_ns: int, rate: float) -> int:
-    """Calibrate expiry ``e`` on the market's quotes; returns a TheoStatus (OK = success).
+@kernel
+def fit_slice(chain: Chain, e: int, bid: F8, ask: F8, spot: float, now_ns: int, rate: float) -> int:
+    """Fit forward and smile of expiry ``e`` to the market's quotes; returns a TheoStatus (OK = success).
 
     ``bid``, ``ask``: currency by instrument number, NaN or <= 0 = none. A failure leaves the last
-    success in place, which then ages into STALE. About 0.5 ms for 100 strikes.
+    success in place, which then ages into STALE. About 0.5 ms for 100 strikes. After a success the premiums
+    are due, where there are any, and then :func:`store_slice`.
     """
     piece = chain.slices[e]
     piece.attempted_ns = now_ns
@@ -289,7 +328,7 @@ def calibrate_slice(chain: Chain, e: int, bid: F8, ask: F8, spot: float, now_ns:
     if years <= 0.0:
         return EXPIRED
     never = piece.calibrated_ns == 0
-    forward, discount, forward_status, votes = _forward_of(chain, e, bid, ask, spot, years, rate)
+    forward, discount, forward_status, votes = _forward_of(chain, e, bid, ask, spot, now_ns, years, rate)
     if forward_status == NONE:
         if never:
             piece.status = NO_FORWARD
@@ -303,7 +342,8 @@ def calibrate_slice(chain: Chain, e: int, bid: F8, ask: F8, spot: float, now_ns:
         if never:
             piece.status = NO_SMILE
         return NO_SMILE
-    chain.params[e, :] = fresh
+    for i in range(fresh.shape[0]):
+        chain.params[e, i] = fresh[i]
     carry = math.log(forward / spot) / years
     piece.calibrated_ns = now_ns
     piece.forward, piece.forward_ratio = forward, forward / spot
@@ -315,68 +355,97 @@ def calibrate_slice(chain: Chain, e: int, bid: F8, ask: F8, spot: float, now_ns:
     piece.forward_status, piece.smile_status = forward_status, smile_status
     piece.votes, piece.points = votes, points
     piece.inside = _count_inside(chain, e, forward, discount)
-    piece.off_market = _store_rows(chain, e, bid, ask, spot, forward, discount, years)
+    for j in range(chain.slice_first[e], chain.slice_first[e + 1]):
+        row = chain.slice_row[j]
+        chain.vol[row] = math.sqrt(smile_variance(fresh, math.log(chain.strike[row] / forward)) / years)
     return OK
 
 
-@kernel(allocates=True)
-def _value_row(chain: Chain, row: int, spot: float, years: float, out: Any) -> None:
-    """Value and Greeks of one calibrated series into the frame ``out``."""
-    piece = chain.slices[chain.expiry[row]]
-    strike, right, vol = chain.strike[row], chain.right[row], chain.vol[row]
-    root = math.sqrt(years)
-    deviation, discount = max(vol * root, 2.0 * MIN_DEVIATION), math.exp(-piece.discount_rate * years)
-    forward = spot * piece.forward_ratio
-    d1 = math.log(forward / strike) / deviation + 0.5 * deviation
-    n1, n2 = norm_cdf(right * d1), norm_cdf(right * (d1 - deviation))
-    density = discount * norm_pdf(d1)
-    theo = max(discount * right * (forward * n1 - strike * n2), 0.0)
-    intrinsic = max(right * (spot - strike), 0.0)
-    if chain.american[row] != 0 and theo < intrinsic:
-        # Worth more dead than alive: exercised at once it is right * (spot - strike), and nothing else moves it.
-        out.theo, out.delta, out.gamma, out.vega, out.theta = intrinsic, float(right), 0.0, 0.0, 0.0
-    else:
-        out.delta = right * discount * piece.forward_ratio * n1
-        out.gamma = density * piece.forward_ratio / (spot * deviation)
-        out.vega = density * forward * root
-        out.theta = (
-            piece.discount_rate * theo
-            - 0.5 * density * forward * vol / root
-            - piece.carry * right * discount * forward * n1
-        )
-        out.theo = theo
-    floor = intrinsic if chain.american[row] != 0 else 0.0
-    out.theo = max(out.theo + chain.residual[row], floor)
-    out.vol = vol
+@kernel(internal=True)
+def _load_slice(chain: Chain, e: int, now_ns: int, columns: F8, scales: F8) -> None:
+    """Pricing inputs of expiry ``e`` at ``now_ns`` into its columns of ``columns[6, m]``; NaN if it has none.
+
+    Column j is series ``slice_row[j]``; the rows are those of ``gpu/router``: strike, years, rate, yield,
+    volatility, right. The yield is the clamped carry's, whose decay theta is to show; the forward is what parity
+    said, spot * forward_ratio. A scale a = forward_ratio / exp(carry * years) reconciles them: the value is a
+    times that of an option on strike / a, and so are its derivatives. ``scales[e]`` keeps it.
+    """
+    piece = chain.slices[e]
+    years = calendar_years(now_ns, piece.expiry_ns)
+    ready = years > 0.0 and piece.calibrated_ns != 0
+    scale = piece.forward_ratio * math.exp(-piece.carry * years) if ready else 1.0
+    least_vol = 2.0 * MIN_DEVIATION / math.sqrt(years) if ready else 0.0
+    scales[e] = scale
+    for j in range(chain.slice_first[e], chain.slice_first[e + 1]):
+        row = chain.slice_row[j]
+        columns[0, j], columns[1, j] = chain.strike[row] / scale, years if ready else math.nan
+        columns[2, j], columns[3, j] = piece.discount_rate, piece.discount_rate - piece.carry
+        columns[4, j], columns[5, j] = max(chain.vol[row], least_vol), float(chain.right[row])
 
 
-@kernel(allocates=True)
-def refresh_rows(chain: Chain, spot: float, now_ns: int, refresh: int, out: Any) -> int:
-    """Write one THEO row per series to ``out``; returns their number. About 0.1 us a row."""
+@kernel
+def load_rows(chain: Chain, first: int, last: int, now_ns: int, columns: F8, scales: F8) -> None:
+    """Pricing inputs of expiries [first, last) at ``now_ns``; see ``_load_slice``."""
+    for e in range(first, last):
+        _load_slice(chain, e, now_ns, columns, scales)
+
+
+@kernel(internal=True)
+def _publish_row(chain: Chain, j: int, spot: float, scale: float, values: F8, good: int, out: Any) -> None:
+    """European values of column ``j``, made the series' theo, into the frame ``out``."""
+    row = chain.slice_row[j]
+    theo, delta, gamma = scale * values[0, j], scale * values[1, j], scale * values[2, j]
+    vega, theta = scale * values[3, j], scale * values[4, j]
+    if chain.american[row] != 0:
+        premium, premium_delta, premium_gamma = carried_premium(chain, row, spot, out.ts_ns)
+        if premium > 0.0:
+            theo, delta, gamma = theo + premium, delta + premium_delta, gamma + premium_gamma
+            vega, theta = vega + chain.premium[row, BY_VOL], theta + chain.premium[row, BY_TIME]
+    if not abs(theo + delta + gamma + vega + theta) < math.inf:
+        out.status = BAD_SPOT
+        return
+    floor = 0.0
+    if chain.american[row] != 0:
+        floor = max(chain.right[row] * (spot - chain.strike[row]), 0.0)
+        if theo <= floor + _EXERCISED * chain.strike[row] and floor > 0.0:
+            # Worth more dead than alive: exercised at once it is right * (spot - strike), and nothing else moves it.
+            theo, delta, gamma, vega, theta = floor, float(chain.right[row]), 0.0, 0.0, 0.0
+    out.theo = max(theo + chain.residual[row], floor)
+    out.delta, out.gamma, out.vega, out.theta = delta, gamma, vega, theta
+    out.vol, out.status = chain.vol[row], good
+
+
+@kernel
+def publish_rows(chain: Chain, spot: float, now_ns: int, refresh: int, scales: F8, values: F8, out: Any) -> int:
+    """Write one THEO row per series to ``out`` from its ``values[5, m]`` (price, delta, gamma, vega, theta).
+
+    ``scales[e]`` is what ``_load_slice`` left when the values' inputs were made. Returns the number of rows.
+    """
     good_spot = 0.0 < spot < MAX_PRICE
-    stale_after = chain.knobs[STALE_AFTER_NS]
-    for row in range(chain.strike.shape[0]):
-        piece, frame = chain.slices[chain.expiry[row]], out[row]
+    for e in range(chain.slices.shape[0]):
+        piece = chain.slices[e]
         years = calendar_years(now_ns, piece.expiry_ns)
-        frame.kind, frame.ts_ns = THEO_KIND, now_ns
-        frame.instrument, frame.refresh = chain.instrument[row], refresh
-        frame.spot_ref, frame.years = spot if good_spot else 0.0, years
-        frame.theo, frame.delta, frame.gamma, frame.vega, frame.theta, frame.vol = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        if not good_spot:
-            frame.status = BAD_SPOT
-        elif years <= 0.0:
-            frame.status = EXPIRED
-            frame.theo = max(chain.right[row] * (spot - chain.strike[row]), 0.0)
-        elif piece.calibrated_ns == 0:
-            frame.status = piece.status
-        else:
-            _value_row(chain, row, spot, years, frame)
-            old = now_ns - piece.calibrated_ns > stale_after
-            frame.status = STALE if old else chain.quality[row]
+        old = now_ns - piece.calibrated_ns > chain.knobs[STALE_AFTER_NS]
+        for j in range(chain.slice_first[e], chain.slice_first[e + 1]):
+            row = chain.slice_row[j]
+            frame = out[row]
+            frame.kind, frame.ts_ns = THEO_KIND, now_ns
+            frame.instrument, frame.refresh = chain.instrument[row], refresh
+            frame.spot_ref, frame.years = spot if good_spot else 0.0, years
+            frame.theo, frame.delta, frame.gamma, frame.vega, frame.theta, frame.vol = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            if not good_spot:
+                frame.status = BAD_SPOT
+            elif years <= 0.0:
+                frame.status = EXPIRED
+                frame.theo = max(chain.right[row] * (spot - chain.strike[row]), 0.0)
+            elif piece.calibrated_ns == 0:
+                frame.status = piece.status
+            else:
+                _publish_row(chain, j, spot, scales[e], values, STALE if old else chain.quality[row], frame)
     return int(chain.strike.shape[0])
 
 
-@kernel(allocates=True)
+@kernel
 def calendar_crossings(chain: Chain) -> int:
     """Pairs of neighbouring expiries whose total variances cross within 1.5 deviations of the money."""
     crossings, before = 0, -1

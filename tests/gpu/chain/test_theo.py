@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from gpu.chain.theo import ChainPricer, PricerSettings, TheoStatus
 from gpu.errors import ChainError, GpuError
 from gpu.european.greeks import Greek, spot_greeks
-from gpu.surface.forward import ForwardStatus
-from gpu.surface.smile import SmileStatus
+from gpu.surface.forwards.forward import ForwardStatus
+from gpu.surface.slices.smile import SmileStatus
 from market.enums import ExerciseStyle, FrameKind
 from market.records import THEO, table
 from tests.gpu.chain.chains import YEAR_NS, Market, recorded, synthetic, true_vol
