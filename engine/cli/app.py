@@ -10,6 +10,7 @@ from engine.cli import (
     control,
     demo,
     doctor,
+    greeks,
     latency,
     limits,
     reference,
@@ -19,6 +20,7 @@ from engine.cli import (
     sim,
     simcontrol,
     status,
+    surface,
     warmup,
 )
 from engine.cli import config as config_command
@@ -51,6 +53,8 @@ app.add_typer(config_command.app, name="config")
 app.command("doctor")(doctor.doctor)
 app.command("latency")(latency.latency)
 app.add_typer(bench.app, name="bench")
+app.command("greeks")(greeks.greeks)
+app.command("surface")(surface.surface)
 app.command("warmup")(warmup.warmup)
 app.command("reference", hidden=True)(reference.reference)
 

@@ -1,7 +1,8 @@
 """Where commands print: results to stdout as text or one JSON document, the rest to stderr."""
 
+import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from rich.console import Console
@@ -9,15 +10,33 @@ from rich.console import Console
 stderr = Console(stderr=True, highlight=False)
 
 
+def _reader_gone() -> NoReturn:
+    """Send what is still buffered nowhere and tell ``app.status_of``; with an errno the parser would exit with 1."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise BrokenPipeError
+
+
+class _Stdout(Console):
+    """rich ends the process with status 1 when the reader (head, a closed pager) has gone; that is no failure."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _reader_gone()
+
+
 def stdout() -> Console:
     """A console on the present stdout (tests replace it)."""
-    return Console(highlight=False)
+    return _Stdout(highlight=False)
 
 
 def emit_json(document: Any) -> None:
     """Print ``document`` as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(document, enc_hook=_plain).decode() + "\n")
-    sys.stdout.flush()
+    text = msgspec.json.encode(document, enc_hook=_plain).decode() + "\n"
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _reader_gone()
 
 
 def emit(document: Any, text: str, *, as_json: bool) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from engine.cli.config import explained
 from engine.cli.exits import CliError, ExitCode
-from engine.cli.fixreference import fix_page
 from engine.cli.output import emit
 from engine.cli.profile import JsonOption
 
@@ -33,6 +32,8 @@ def reference(
 
 def pages() -> dict[str, str]:
     """Name and text of every generated page."""
+    from engine.cli.fixreference import fix_page  # brings the compiler with it
+
     return {
         "configuration.md": _MADE + configuration_page(),
         "risk.md": _MADE + risk_page(),

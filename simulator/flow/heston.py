@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpu.european.greeks import black_price
-from gpu.maths.normal import norm_cdf, norm_pdf
+from gpu.maths.functions import density, normal_cdf
 from market.calendar import calendar_years
 from market.instruments import tick_step
 from market.jit import kernel
@@ -104,8 +104,8 @@ def fair_values(
         deviation = math.sqrt(smile_variance(model, at_the_money, math.log(strike / forward)))
         value = discount * black_price(forward, strike, deviation, right)
         d1 = math.log(forward / strike) / deviation + 0.5 * deviation
-        vega = spot * norm_pdf(d1) * math.sqrt(years)
-        half = model[EDGE_VOL] * vega + model[EDGE_SPOT] * norm_cdf(right * d1)
+        vega = spot * density(d1) * math.sqrt(years)
+        half = model[EDGE_VOL] * vega + model[EDGE_SPOT] * normal_cdf(right * d1)
         ticks = 100.0 * value
         fair_ticks[i] = ticks
         half_ticks[i] = max(100.0 * half, 2.0 * tick_step(int(rows[i].tick_rule), int(ticks)))

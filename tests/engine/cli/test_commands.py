@@ -31,8 +31,14 @@ def test_commands_are_what_people_rely_on(capsys: pytest.CaptureFixture[str]) ->
     assert status_of(["--help"]) == 0
     text = capsys.readouterr().out
     for name in ("demo", "run", "sim", "status", "limits", "halt", "resume", "kill", "rearm", "stop", "replay",
-                 "config", "doctor", "latency", "bench"):  # fmt: skip
+                 "config", "doctor", "latency", "bench", "greeks", "surface"):  # fmt: skip
         assert f"\n  {name} " in text
+
+
+def test_the_program_starts_without_the_compiler() -> None:
+    """``axiom status`` must answer at once: numba is imported by the commands that use it, when they run."""
+    program = "import sys, engine.cli.app; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
