@@ -289,7 +289,15 @@ def _shown(s: ChainSnapshot, a: ChainGreeks, column: _Column, row: int) -> str:
         return f"{s.strike[row]:g}"
     sides = {"bid": s.bid, "ask": s.ask, "vol": a.vol}
     values = sides[column.name] if column.name in sides else a.values[a.names.index(column.name)]
-    return _cell(float(values[row]) * column.scale)
+    digits = _price_digits(s) if column.name in ("bid", "ask") else 2 if column.name == "vol" else 4
+    return _cell(float(values[row]) * column.scale, digits)
+
+
+def _price_digits(s: ChainSnapshot) -> int:
+    """Decimals of the chain's quotes: cents, or what finer ticks need (the files hold 1/10000)."""
+    prices = np.concatenate([s.bid, s.ask])
+    cents = 100.0 * prices[np.isfinite(prices)]
+    return 2 if np.allclose(cents, np.round(cents), rtol=0.0, atol=1e-6) else 4
 
 
 def _title(s: ChainSnapshot, a: ChainGreeks, ns: int) -> str:
@@ -314,7 +322,7 @@ def _at(column: F8, row: int) -> float:
     return float(column[row]) if row >= 0 else float("nan")
 
 
-def _cell(value: float) -> str:
+def _cell(value: float, digits: int) -> str:
     if not np.isfinite(value):
         return "-"
-    return f"{value:.4f}" if abs(value) < 10.0 else f"{value:,.2f}"
+    return f"{value:z,.{digits}f}" if abs(value) < 10.0 else f"{value:z,.2f}"
