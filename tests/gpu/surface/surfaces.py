@@ -105,7 +105,8 @@ def margins(surface: Any, points: int = 400, reach: float = 9.0) -> Margins:
     calendar = np.inf
     for years in times:
         root = float(np.sqrt(surface.variance(0.0, years)))
-        k = root * np.sinh(np.linspace(-1.0, 1.0, points) * np.arcsinh(reach))
+        within = min(reach, 650.0 / root)  # a strike is still a number
+        k = root * np.sinh(np.linspace(-1.0, 1.0, points) * np.arcsinh(within))
         w, first, second, rate = surface.terms(k, years)
         assert (w > 0.0).all()
         g = (1.0 - 0.5 * k * first / w) ** 2 - 0.25 * first**2 * (1.0 / w + 0.25) + 0.5 * second
