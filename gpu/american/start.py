@@ -9,6 +9,7 @@ from market.jit import kernel
 
 _INV_SQRT_2PI = 0.3989422804014327
 #: Distance of the start from the true boundary, as found over the whole domain: see ``first_guess``.
+_POLE = 0.1  # of the right side
 _NEAR_SCALE = 1.05
 _STEPS = 5
 
@@ -87,7 +88,8 @@ def _improve(
         move = square - 2.0 * z * f / slope
         move = max(0.25 * square, move)
         move = min(4.0 * square, move)
-        move = move if left > 0.0 else 2.25 * square
+        # Far on the near side: Newton would creep away from the pole of the logarithm.
+        move = move if left > _POLE * right else 2.25 * square
         guess[i] = math.sqrt(move)
 
 
@@ -119,4 +121,8 @@ def first_guess(n: int, rate: float, dividend: float, dev: float, root: F8, scra
     _prepare(n, rate, dividend, dev, root, gone, paid, share, guess)
     for _ in range(_STEPS):
         _improve(n, rate, dividend, dev, root, gone, paid, share, guess)
+    for i in range(n - 2, -1, -1):
+        # The boundary falls with the time left. Where the approximation is flat (long lives, rate close to
+        # the yield) five steps do not reach it, and a kink there would send the solver astray.
+        guess[i] = max(guess[i], guess[i + 1])
     _finish(n, rate, dividend, dev, root, guess, values)

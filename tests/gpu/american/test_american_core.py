@@ -437,6 +437,21 @@ def test_a_shared_boundary_gives_the_same_rows_in_any_order():
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize(
+    ("years", "rate", "dividend_yield", "vol"),
+    [
+        (1.5290554316098057, 0.09888183797022511, 0.09884849789725597, 0.1987418303558731),
+        (2.778347271818949, 0.0839861654775528, 0.08270168424717439, 0.38206969734508944),
+        (4.690087325840867, 0.09063615549731793, 0.0897082766825451, 0.39070676973619844),
+        (2.4827293514550672, 0.09575752936541135, 0.09150298392666462, 0.4772877343344828),
+    ],
+)
+def test_long_lives_with_the_rate_close_to_the_yield_are_solved(years, rate, dividend_yield, vol):
+    """Where the first guess used to have a kink and Newton lost its way, once in tens of thousands of options."""
+    option = (100.0, 100.0, years, rate, dividend_yield, vol, -1)
+    assert price_of(*option) == pytest.approx(price_of(*option, fine=True), abs=1e-7)
+
+
 def test_three_or_four_linear_systems_solve_any_boundary_of_the_domain():
     curve, work = np.zeros(curve_size(RULES)), np.zeros(int(RULES[WORK_SLOT]))
     draw = np.random.default_rng(8)
