@@ -255,6 +255,18 @@ def _upper(d: float, density: float) -> float:
     return tail if d > 0.0 else 1.0 - tail
 
 
+@kernel(inline=True)
+def _outer_rule(at: int, gap: float, dev: float, rules: F8) -> tuple[int, int, int, float]:
+    """(coefficients a curve has, offset and number of the price integral's points, half of the spot's distance)."""
+    n, inner, outer = int(rules[at]), int(rules[at + 1]), int(rules[at + 2])
+    p = at + HEADER + 2 * n + 3 * n * inner + n * n * inner + n * (n + 1)
+    distance = max(gap / dev, _NEAREST)
+    if distance < _CLOSE:  # the thin layer takes twice the points
+        p += 2 * outer
+        outer *= 2
+    return n + 1, p, outer, 0.5 * distance
+
+
 @kernel
 def curve_value(log_x: float, rate: float, dividend: float, dev: float, rules: F8, work: F8, curve: F8) -> float:
     """Value in strikes of the put at ln(spot / strike) = ``log_x`` from a solved curve; the payoff below it."""
@@ -263,14 +275,7 @@ def curve_value(log_x: float, rate: float, dividend: float, dev: float, rules: F
     if gap <= 0.0:
         return 1.0 - x
     at = int(curve[CURVE_RULE])
-    n, inner, outer = int(rules[at]), int(rules[at + 1]), int(rules[at + 2])
-    terms = n + 1
-    p = at + HEADER + 2 * n + 3 * n * inner + n * n * inner + n * terms
-    distance = max(gap / dev, _NEAREST)
-    if distance < _CLOSE:  # the thin layer takes twice the points
-        p += 2 * outer
-        outer *= 2
-    distance *= 0.5
+    terms, p, outer, distance = _outer_rule(at, gap, dev, rules)
     y, weight = rules[p : p + outer], rules[p + outer : p + 2 * outer]
     s, root, step, place = (
         work[:outer],
@@ -323,14 +328,7 @@ def curve_derivatives(
     log_x = max(log_x, curve[CURVE_TOP] + _NEAREST * dev)
     x = math.exp(log_x)
     at = int(curve[CURVE_RULE])
-    n, inner, outer = int(rules[at]), int(rules[at + 1]), int(rules[at + 2])
-    terms = n + 1
-    p = at + HEADER + 2 * n + 3 * n * inner + n * n * inner + n * terms
-    distance = max(gap / dev, _NEAREST)
-    if distance < _CLOSE:  # the thin layer takes twice the points
-        p += 2 * outer
-        outer *= 2
-    distance *= 0.5
+    terms, p, outer, distance = _outer_rule(at, gap, dev, rules)
     y, weight = rules[p : p + outer], rules[p + outer : p + 2 * outer]
     s, root, step, place = (
         work[:outer],
