@@ -7,6 +7,7 @@ quotes, mass cancel, wait for the answers, log out, seal the journal, write the 
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -379,8 +380,12 @@ class Daemon:
         except asyncio.CancelledError:
             raise
         except Exception as e:  # noqa: BLE001 - as said above
-            self._log.exception("task failed", job=getattr(job, "__name__", str(job)))
-            self.on_fatal(f"{getattr(job, '__name__', job)} failed: {e!r}")
+            name = getattr(job, "__name__", str(job))
+            if isinstance(e, OSError) and e.errno == errno.ENOSPC:  # no fault of the code: nobody needs its traceback
+                self.on_fatal(f"{name} failed: {e}: free disk space and start again")
+                return
+            self._log.exception("task failed", job=name)
+            self.on_fatal(f"{name} failed: {e!r}")
 
     async def _start(self) -> bool:
         """Everything before the first logon; False when stopped meanwhile."""

@@ -160,7 +160,10 @@ class Ledger:
         """Write frames (uint8[n, 128], sealed here)."""
         seal_frames(cells, 0, len(cells))
         data = cells.tobytes()
-        written = os.write(self._fd, data)
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            raise JournalError(f"{self.path}: {error}: free disk space and start again") from error
         if written != len(data):
             raise JournalError(f"{self.path}: {written} of {len(data)} bytes fitted: free disk space and start again")
 

@@ -143,7 +143,7 @@ class DataFiles:
             os.rename(self.path, target)
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreFullError(f"{self.path}: {error}; free space, then log on again") from error
+            raise StoreFullError(f"{self.path}: {error}; free disk space, then log on again") from error
         self._old[self.header.day] = self.fd
         self._unsynced.append(self.fd)
         self.fd = fd

@@ -81,7 +81,7 @@ class SeqIndex:
             os.posix_fallocate(fd, 0, entries * 8)
             mapping = mmap.mmap(fd, entries * 8)
         except OSError as error:
-            raise StoreFullError(f"{self.path}: {error}; free space, then log on again") from error
+            raise StoreFullError(f"{self.path}: {error}; free disk space, then log on again") from error
         finally:
             os.close(fd)
         self._release()

@@ -225,10 +225,11 @@ class MessageStore(LendsWindow):
             written = os.pwrite(files.fd, entry, size)
         except OSError as error:
             self._cut(size)
-            raise StoreFullError(f"{files.path}: {error}; free space, then log on again") from error
+            raise StoreFullError(f"{files.path}: {error}; free disk space, then log on again") from error
         if written != len(entry):
             self._cut(size)
-            raise StoreFullError(f"{files.path}: {written} of {len(entry)} bytes fitted; free space, then log on again")
+            fitted = f"{written} of {len(entry)} bytes fitted"
+            raise StoreFullError(f"{files.path}: {fitted}; free disk space, then log on again")
         files.size = size + written
 
     def _put_control(self, kind: Kind, first_seq: int, value: int, now_ns: int) -> None:

@@ -55,7 +55,7 @@ class StoreWindow:
             self._map = mmap.mmap(fd, self.end - self.base, mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=self.base)
         except OSError as error:
             os.ftruncate(fd, at)
-            raise StoreFullError(f"{path}: {error}; free space, then log on again") from error
+            raise StoreFullError(f"{path}: {error}; free disk space, then log on again") from error
         self.data: npt.NDArray[np.uint8] = np.frombuffer(self._map, np.uint8)
         self.index: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self.words: npt.NDArray[np.int64] = np.zeros(0, np.int64)

@@ -12,6 +12,9 @@ from engine.replay import verify
 from tests.faults.rig import Daemon, Simulator, Venues, profile, with_engine
 
 _MIB = 1 << 20
+# Whoever meets the full disk first says it: the reserve's check, the journal's next segment, a message store, a
+# ledger. Which of them it is depends on the moment; what mends it is said by all of them.
+_MEND = "free disk space"
 
 
 @pytest.fixture
@@ -68,10 +71,7 @@ async def test_reserve_that_is_touched_stops_trading_while_cancels_can_still_be_
     simulator, daemon = await _trading(config)
     _fill(small_disk / "ballast", 4 * _MIB)
     await _stopped_in_order(config, simulator, daemon)
-    # Whichever meets the full disk first: a check of the reserve, or the next segment's allocation, which may
-    # have begun before the disk was full.
-    assert "engine.journal_min_free_mib" in daemon.said() or "no room for a journal segment" in daemon.said()
-    assert "free disk space" in daemon.said()
+    assert _MEND in daemon.said()
     assert "logged out" in daemon.said() or "client left" in simulator.said()
 
 
@@ -82,7 +82,7 @@ async def test_disk_without_a_free_byte_stops_trading(small_disk, tmp_path):
     simulator, daemon = await _trading(config)
     _fill(small_disk / "ballast", 0)
     await _stopped_in_order(config, simulator, daemon)
-    assert "disk nearly full" in daemon.said() or "cannot send" in daemon.said() or "No space left" in daemon.said()
+    assert _MEND in daemon.said()
     assert "Traceback" not in daemon.said()
 
 
