@@ -14,7 +14,7 @@ from numba import cuda, types
 from numba.cuda.extending import intrinsic
 
 from gpu.cuda import primitives
-from gpu.maths import functions
+from gpu.maths import functions, pairs
 
 _WORD = ir.IntType(64)
 _ARGUMENT = "l"
@@ -76,6 +76,16 @@ def _same_bits(argument: Any, result: Any, kind: Any) -> Any:
         return result(argument), codegen
 
     return cast
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fused(_typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """The double nearest to a b + c."""
+
+    def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return types.float64(types.float64, types.float64, types.float64), codegen
 
 
 _load_system, _load_device = _load("ld.acquire.sys.u64"), _load("ld.acquire.gpu.u64")
@@ -155,4 +165,4 @@ def device_primitives() -> dict[Any, Any]:
         functions.bits_of: _same_bits(types.float64, types.int64, _WORD),
         functions.float_of: _same_bits(types.int64, types.float64, ir.DoubleType()),
     }
-    return {ours: compile_function(theirs) for ours, theirs in twins.items()} | bits
+    return {ours: compile_function(theirs) for ours, theirs in twins.items()} | bits | {pairs.fused: _fused}

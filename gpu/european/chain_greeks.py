@@ -2,9 +2,9 @@
 
 ``load`` once per time step, curve or volatility; ``move`` on every tick. A move costs one exponential
 and two tails per option instead of three exponentials, a logarithm, a square root and four divisions.
-The logarithm of spot over strike is ln(spot / anchor) + ln(anchor / strike): both are accurate relative
-to themselves, and their sum stays good to 1e-17 near the money while the spot is within ``REANCHOR`` of
-the anchor; a move further away renews the anchor (one pass of logarithms).
+The logarithm of forward over strike is that at the spot ``anchor`` plus ln(spot / anchor), both pairs of
+doubles (``maths/pairs.py``), so that nothing is lost where they cancel; a move further than ``REANCHOR``
+away renews the anchor (one pass of logarithms).
 """
 
 import math
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu.errors import ChainError
-from gpu.european.formulas import MAX_PRICE, MIN_PRICE, moved_reduced, moved_row
+from gpu.european.formulas import MAX_PRICE, MIN_PRICE, log_moneyness, moved_reduced, moved_row
 from gpu.european.greeks import BAD_INPUT, GREEK_COUNT, OK, spot_greeks, spot_status
 from gpu.maths.aligned import aligned_table
-from gpu.maths.functions import exp_near, log_ratio
+from gpu.maths.functions import exp_near
+from gpu.maths.pairs import log_ratio_pair, sum_pair
 from gpu.maths.wide import wide_kernel
 from market.jit import kernel
 
@@ -27,7 +28,7 @@ U1: TypeAlias = npt.NDArray[np.uint8]
 Column: TypeAlias = npt.NDArray[np.generic] | float
 
 REDUCED_COUNT = 5
-CONSTANTS = 11
+CONSTANTS = 12
 REANCHOR = 0.1  # of the logarithm of the spot
 
 
@@ -50,23 +51,25 @@ def load_loop(
 
 
 @wide_kernel
-def anchor_loop(anchor: float, strike: F8, log_moneyness: F8) -> None:
-    """ln(anchor / strike) per option."""
+def anchor_loop(
+    anchor: float, strike: F8, years: F8, rate: F8, dividend_yield: F8, x: F8, x_low: F8
+) -> None:  # fmt: skip
+    """Logarithm of the forward moneyness at the spot ``anchor``, as a pair per option."""
     for i in range(strike.shape[0]):
-        log_moneyness[i] = log_ratio(anchor, strike[i])
+        x[i], x_low[i] = log_moneyness(anchor, strike[i], years[i], rate[i], dividend_yield[i])
 
 
 @wide_kernel
 def move_loop(
-    spot: float, inv_spot: float, step: float,
-    k: F8, move: F8, carry: F8, cash: F8, root: F8, inv_root: F8, dev: F8, inv_dev: F8, r: F8, q: F8, w: F8,
+    spot: float, inv_spot: float, step: float, step_low: float,
+    x: F8, x_low: F8, move: F8, carry: F8, cash: F8, root: F8, inv_root: F8, dev: F8, inv_dev: F8, r: F8, q: F8, w: F8,
     price: F8, delta: F8, gamma: F8, vega: F8, theta: F8, rho: F8, vanna: F8, volga: F8, charm: F8, veta: F8,
     speed: F8, zomma: F8, colour: F8, ultima: F8,
 ) -> None:  # fmt: skip
     """All fourteen rows at a new spot; step = ln(spot / anchor)."""
     for i in range(price.shape[0]):  # the constants' rows are padded
         row = moved_row(
-            spot, inv_spot, k[i] + step, move[i], carry[i], cash[i], root[i], inv_root[i],
+            spot, inv_spot, sum_pair(x[i], x_low[i], step, step_low), move[i], carry[i], cash[i], root[i], inv_root[i],
             dev[i], inv_dev[i], r[i], q[i], w[i],
         )  # fmt: skip
         price[i], delta[i], gamma[i], vega[i], theta[i] = row[0], row[1], row[2], row[3], row[4]
@@ -76,14 +79,14 @@ def move_loop(
 
 @wide_kernel
 def move_reduced_loop(
-    spot: float, inv_spot: float, step: float,
-    k: F8, move: F8, carry: F8, cash: F8, root: F8, inv_root: F8, dev: F8, inv_dev: F8, r: F8, q: F8, w: F8,
+    spot: float, inv_spot: float, step: float, step_low: float,
+    x: F8, x_low: F8, carry: F8, cash: F8, root: F8, inv_root: F8, dev: F8, inv_dev: F8, r: F8, q: F8, w: F8,
     price: F8, delta: F8, gamma: F8, vega: F8, theta: F8,
 ) -> None:  # fmt: skip
     """Price, delta, gamma, vega, theta at a new spot."""
     for i in range(price.shape[0]):  # the constants' rows are padded
         row = moved_reduced(
-            spot, inv_spot, k[i] + step, move[i], carry[i], cash[i], root[i], inv_root[i],
+            spot, inv_spot, sum_pair(x[i], x_low[i], step, step_low), carry[i], cash[i], root[i], inv_root[i],
             dev[i], inv_dev[i], r[i], q[i], w[i],
         )  # fmt: skip
         price[i], delta[i], gamma[i], vega[i], theta[i] = row[0], row[1], row[2], row[3], row[4]
@@ -91,12 +94,14 @@ def move_reduced_loop(
 
 @kernel
 def chain_move(constants: F8, spot: float, anchor: float, out: F8) -> None:
-    """Move a chain of ``constants[11, >= n]`` to ``spot``: fill ``out[14, n]``; ``chain_mend`` follows for bad rows."""
+    """Move a chain of ``constants[12, >= n]`` to ``spot``: fill ``out[14, n]``; ``chain_mend`` follows for bad rows."""
     c = constants
+    step, step_low = log_ratio_pair(spot, anchor)
     move_loop(
-        spot, 1.0 / spot, log_ratio(spot, anchor),
-        c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], out[0], out[1], out[2], out[3], out[4],
-        out[5], out[6], out[7], out[8], out[9], out[10], out[11], out[12], out[13],
+        spot, 1.0 / spot, step, step_low,
+        c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], c[11],
+        out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7], out[8], out[9], out[10], out[11],
+        out[12], out[13],
     )  # fmt: skip
 
 
@@ -104,9 +109,10 @@ def chain_move(constants: F8, spot: float, anchor: float, out: F8) -> None:
 def chain_move_reduced(constants: F8, spot: float, anchor: float, out: F8) -> None:
     """As :func:`chain_move`, ``out[5, n]``."""
     c = constants
+    step, step_low = log_ratio_pair(spot, anchor)
     move_reduced_loop(
-        spot, 1.0 / spot, log_ratio(spot, anchor),
-        c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], out[0], out[1], out[2], out[3], out[4],
+        spot, 1.0 / spot, step, step_low,
+        c[0], c[1], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], c[11], out[0], out[1], out[2], out[3], out[4],
     )  # fmt: skip
 
 
@@ -180,9 +186,9 @@ class ChainGreeks:
         self._sound[:, bad] = 1.0  # any sound option: chain_mend overwrites its rows
         self._flagged = np.flatnonzero(self._load_status != OK).astype(np.int32)
         self.status[:] = self._load_status
-        load_loop(*self._sound[:, rows], *self._constants[1:, rows])
+        load_loop(*self._sound[:, rows], *self._constants[2:, rows])
         if math.isfinite(self._anchor):
-            anchor_loop(self._anchor, self._sound[0, rows], self._constants[0, rows])
+            anchor_loop(self._anchor, *self._sound[:4, rows], *self._constants[:2, rows])
 
     def move(self, spot: float, out: F8) -> None:
         """Fill ``out[14, n]`` (rows as ``Greek``) at ``spot``. A bad spot gives NaN and BAD_INPUT everywhere."""
@@ -210,6 +216,6 @@ class ChainGreeks:
             self.status[:] = self._load_status
             self._spot_was_bad = False
         if not abs(math.log(spot / self._anchor)) <= REANCHOR:  # also without an anchor
-            anchor_loop(spot, self._sound[0], self._constants[0])
+            anchor_loop(spot, *self._sound[:4], *self._constants[:2, : self.count])
             self._anchor = spot
         return True

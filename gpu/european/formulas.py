@@ -14,12 +14,16 @@ them has checked the domain (``greeks.py`` states it). What is unusual here, and
   near * expm1(|ln F/K|) by series: the difference of asset and cash has no digits left there.
 * The calendar Greeks use d(d1)/dT = (dev^2/2 + (r-q)T - ln S/K) / (2 T dev): two of the terms of the
   textbook form cancel each other.
+* ln F/K = ln S/K + (r-q)T is summed in pairs of doubles (``pairs.py``): at a small deviation its two terms cancel, and
+  what is left, divided by the deviation and squared, is the exponent. Costs the spot model 1.6 ns; without it a
+  density loses |d1| |ln S/K| eps / dev, all digits at the domain's end.
 """
 
 import math
 from typing import TypeAlias
 
 from gpu.maths.functions import density, exp_near, log_ratio, mills
+from gpu.maths.pairs import Pair, add_pairs, difference_times, log_ratio_pair
 from gpu.maths.wide import wide_helper
 
 Row: TypeAlias = tuple[float, float, float, float, float, float, float, float, float, float, float, float, float, float]
@@ -102,32 +106,33 @@ def split_value(
 
 @wide_helper
 def moved_row(
-    spot: float, inv_spot: float, k: float, move: float, carry: float, cash: float, root: float, inv_root: float,
+    spot: float, inv_spot: float, x: float, move: float, carry: float, cash: float, root: float, inv_root: float,
     dev: float, inv_dev: float, rate: float, dividend_yield: float, w: float,
 ) -> Row:  # fmt: skip
     """All fourteen rows from what a spot move changes (first three) and what it does not.
 
-    k = ln(spot/strike), move = (r-q) T, carry = e^-qT, cash = strike e^-rT, root = sqrt(T), dev = vol root.
+    x = ln(asset / cash) from :func:`log_moneyness`, move = (r-q) T, carry = e^-qT, cash = strike e^-rT,
+    root = sqrt(T), dev = vol root.
     """
     asset = spot * carry
     return gap_row(
-        inv_spot, k, move, asset, cash, abs(asset - cash), root, inv_root, dev, inv_dev, rate, dividend_yield, w
+        inv_spot, x, move, asset, cash, abs(asset - cash), root, inv_root, dev, inv_dev, rate, dividend_yield, w
     )
 
 
 @wide_helper
 def gap_row(
-    inv_spot: float, k: float, move: float, asset: float, cash: float, gap: float, root: float, inv_root: float,
+    inv_spot: float, x: float, move: float, asset: float, cash: float, gap: float, root: float, inv_root: float,
     dev: float, inv_dev: float, rate: float, dividend_yield: float, w: float,
 ) -> Row:  # fmt: skip
     """As :func:`moved_row` from asset = spot e^-qT, cash and gap = |asset - cash|."""
-    price, asset_n, cash_n, common, scaled = split_value(k + move, asset, cash, gap, dev, inv_dev, w)
+    price, asset_n, cash_n, common, scaled = split_value(x, asset, cash, gap, dev, inv_dev, w)
     t = 0.5 * dev
     d1, d2 = scaled + t, scaled - t
     d1d2 = d1 * d2
     inv_vol = root * inv_dev
     half_rate = 0.5 * inv_root * inv_root  # 1 / 2T
-    d1_years = (t * dev + (move - k)) * inv_dev * half_rate
+    d1_years = (t * dev + (2.0 * move - x)) * inv_dev * half_rate
     weight = common * inv_spot
     gamma = weight * inv_spot * inv_dev
     vega = common * root
@@ -153,13 +158,13 @@ def gap_row(
 
 @wide_helper
 def moved_reduced(
-    spot: float, inv_spot: float, k: float, move: float, carry: float, cash: float, root: float, inv_root: float,
+    spot: float, inv_spot: float, x: float, carry: float, cash: float, root: float, inv_root: float,
     dev: float, inv_dev: float, rate: float, dividend_yield: float, w: float,
 ) -> Reduced:  # fmt: skip
     """Price, delta, gamma, vega, theta; arguments as :func:`moved_row`."""
     asset = spot * carry
     return gap_reduced(
-        inv_spot, k + move, asset, cash, abs(asset - cash), root, inv_root, dev, inv_dev, rate, dividend_yield, w
+        inv_spot, x, asset, cash, abs(asset - cash), root, inv_root, dev, inv_dev, rate, dividend_yield, w
     )
 
 
@@ -168,7 +173,7 @@ def gap_reduced(
     inv_spot: float, x: float, asset: float, cash: float, gap: float, root: float, inv_root: float,
     dev: float, inv_dev: float, rate: float, dividend_yield: float, w: float,
 ) -> Reduced:  # fmt: skip
-    """As :func:`gap_row`, five rows; x = k + move."""
+    """As :func:`gap_row`, five rows."""
     price, asset_n, cash_n, common, _ = split_value(x, asset, cash, gap, dev, inv_dev, w)
     return (
         price,
@@ -196,13 +201,22 @@ def deviation_left(years: float, vol: float) -> bool:
 
 
 @wide_helper
+def log_moneyness(spot: float, strike: float, years: float, rate: float, dividend_yield: float) -> Pair:
+    """ln(spot / strike) + (rate - dividend_yield) years as a pair, whose two terms may cancel to the last digit."""
+    k, k_low = log_ratio_pair(spot, strike)
+    move, move_low = difference_times(rate, dividend_yield, years)
+    return add_pairs(k, k_low, move, move_low)
+
+
+@wide_helper
 def spot_row(spot: float, strike: float, years: float, rate: float, dividend_yield: float, vol: float, w: float) -> Row:
     """Price and thirteen Greeks in the order of ``Greek``; valid inside the domain of ``greeks.py`` only."""
     root = math.sqrt(years)
     dev = vol * root
     inv_dev = 1.0 / dev
+    x, x_low = log_moneyness(spot, strike, years, rate, dividend_yield)
     return moved_row(
-        spot, 1.0 / spot, log_ratio(spot, strike), (rate - dividend_yield) * years,
+        spot, 1.0 / spot, x + x_low, (rate - dividend_yield) * years,
         exp_near(-dividend_yield * years), strike * exp_near(-rate * years),
         root, vol * inv_dev, dev, inv_dev, rate, dividend_yield, w,
     )  # fmt: skip
@@ -216,8 +230,9 @@ def spot_reduced(
     root = math.sqrt(years)
     dev = vol * root
     inv_dev = 1.0 / dev
+    x, x_low = log_moneyness(spot, strike, years, rate, dividend_yield)
     return moved_reduced(
-        spot, 1.0 / spot, log_ratio(spot, strike), (rate - dividend_yield) * years,
+        spot, 1.0 / spot, x + x_low,
         exp_near(-dividend_yield * years), strike * exp_near(-rate * years),
         root, vol * inv_dev, dev, inv_dev, rate, dividend_yield, w,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from gpu.cuda.kernels import refresh_kernel, serve_kernel
 from gpu.cuda.primitives import thread_count
 from gpu.cuda.retarget import Retargeter, global_names, plain
 from gpu.european.greeks import spot_greeks
-from gpu.maths import functions
+from gpu.maths import functions, pairs
 from market.jit import kernel
 from tests.gpu.cuda.columns import chain
 
@@ -51,7 +51,7 @@ def floating(word):
     return float(np.int64((int(word) + (1 << 63)) % (1 << 64) - (1 << 63)).view(np.float64))
 
 
-CASTS = {functions.bits_of: bits, functions.float_of: floating}
+CASTS = {functions.bits_of: bits, functions.float_of: floating, pairs.fused: pairs.fused_exactly}
 
 
 def test_every_function_below_is_compiled_for_the_target_and_once():

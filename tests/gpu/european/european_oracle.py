@@ -151,6 +151,18 @@ def market(n, seed, years=(1e-6, 100.0), vols=(1e-3, 5.0), reach=30.0):
     return [s, k, t, r, q, v, w]
 
 
+def cancelling(n, seed, years, deviations, carry, reach=37.0):
+    """As :func:`market`, with ln(s/k) and (r-q)t up to ``carry`` that cancel to within ``reach`` deviations."""
+    random = np.random.default_rng(seed)
+    t = np.exp(random.uniform(math.log(years[0]), math.log(years[1]), n))
+    dev = np.exp(random.uniform(math.log(deviations[0]), math.log(deviations[1]), n))
+    r, q = random.uniform(-0.75, 0.75, (2, n)) * carry / t
+    s = np.exp(random.uniform(-3.0, 10.0, n))
+    k = s * np.exp((r - q) * t + dev * random.uniform(-reach, reach, n))
+    w = np.where(random.random(n) < 0.5, 1.0, -1.0)
+    return [s, k, t, r, q, dev / np.sqrt(t), w]
+
+
 def worst_errors(got, cases, exact, floor=1e-290):
     """(largest error over scale, largest strictly relative error away from crossings) per Greek, and where.
 

@@ -8,9 +8,18 @@ import QuantLib as ql
 
 from gpu.european.bachelier import bachelier_greeks_batch, bachelier_reduced_batch
 from gpu.european.batch import forward_greeks_batch, forward_reduced_batch, spot_greeks_batch, spot_reduced_batch
+from gpu.european.chain_greeks import ChainGreeks
 from gpu.european.formulas import SMALL_DEVIATION, SMALL_LOG, black_value
 from gpu.european.greeks import Greek, bachelier_greeks, forward_greeks, spot_greeks
-from tests.gpu.european.european_oracle import GREEKS, bachelier_exact, forward_exact, market, spot_exact, worst_errors
+from tests.gpu.european.european_oracle import (
+    GREEKS,
+    bachelier_exact,
+    cancelling,
+    forward_exact,
+    market,
+    spot_exact,
+    worst_errors,
+)
 
 BOUND = 1e-11
 
@@ -20,6 +29,10 @@ def check(batch, exact, columns):
     out, status = np.empty((14, n)), np.full(n, 9, np.uint8)
     batch(*columns, out, status)
     assert not status.any()
+    check_rows(out, exact, columns)
+
+
+def check_rows(out, exact, columns):
     cases = list(zip(*(column.tolist() for column in columns), strict=True))
     worst, strict = worst_errors(out, cases, exact)
     for greek, (error, where), relative in zip(GREEKS, worst, strict, strict=True):
@@ -38,6 +51,32 @@ def check(batch, exact, columns):
 )
 def test_spot_greeks_to_eleven_digits(region):
     check(spot_greeks_batch, spot_exact, market(500, 1, **region))
+
+
+CORNERS = [
+    {"years": (0.3, 3.0), "deviations": (1e-5, 1e-4), "carry": 0.3},  # a volatility of 0.001 % over a year
+    {"years": (1e-3, 10.0), "deviations": (1.001e-10, 1e-5), "carry": 1.0},
+    {"years": (1e-3, 100.0), "deviations": (1e-9, 0.01), "carry": 120.0},
+]
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_eleven_digits_are_left_where_moneyness_and_carry_cancel(corner):
+    columns = cancelling(300, 9, **corner)
+    check(spot_greeks_batch, spot_exact, columns)
+    twin = np.array([spot_greeks(*(float(x) for x in row[:6]), int(row[6])) for row in zip(*columns, strict=True)])
+    check_rows(twin.T, spot_exact, columns)
+
+
+@pytest.mark.parametrize("corner", CORNERS[:2])
+def test_a_moved_chain_keeps_them_too(corner):
+    columns = cancelling(200, 10, **corner)
+    strikes = columns[1] / columns[0] * 100.0
+    group, out = ChainGreeks(200), np.empty((14, 200))
+    group.load(strikes, *columns[2:])
+    for spot in (102.0, 100.0):  # an anchor elsewhere, then the move
+        group.move(spot, out)
+    check_rows(out, spot_exact, [np.full(200, 100.0), strikes, *columns[2:]])
 
 
 def test_forward_greeks_to_eleven_digits():
