@@ -86,7 +86,7 @@ def _critical_spot(
     strike: float, left: float, rate: float, dividend_yield: float, vol: float, last: bool, work: F8,
 ) -> float:  # fmt: skip
     """Spot before an ex-date at which S - ``exercise_strike`` = C(S - ``drop``); infinite beyond ``highest``."""
-    low, high = max(drop, exercise_strike, 0.0), highest
+    low, high = max(exercise_strike, 0.0), highest  # below the drop too, where all that is left is worth nothing
     if high <= low:
         return math.inf
     held = _continued(high - drop, strike, left, rate, dividend_yield, vol, last, work)[0]

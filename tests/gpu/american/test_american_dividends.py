@@ -176,6 +176,13 @@ def test_call_is_exercised_before_a_large_dividend():
     assert value > 50.0 - 1e-9
 
 
+@pytest.mark.parametrize("date", [0.02, 0.5])
+def test_a_dividend_above_the_strike_leaves_the_call_until_its_date(date):
+    # Nothing is left of the share afterwards: the call is one that expires at the date.
+    left = price((100.0, 100.0, 1.0, 0.05, 0.0, 0.3, 1), [(1000.0, date)])
+    assert left == pytest.approx(spot_greeks(100.0, 100.0, date, 0.05, 0.0, 0.3, 1)[0], abs=1e-9)
+
+
 @given(
     st.floats(60.0, 150.0), st.floats(0.05, 2.0), st.floats(-0.02, 0.08), st.floats(0.08, 0.8),
     st.sampled_from([-1, 1]), st.lists(st.tuples(st.floats(0.0, 4.0), st.floats(0.01, 2.0)), max_size=4),
