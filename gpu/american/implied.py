@@ -227,7 +227,7 @@ def american_implied_vol(
     ``status`` of ``IvStatus``; ``out_vol`` [1/sqrt(year)] is NaN wherever it is not OK. NO_TIME_VALUE: the
     price is that of exercise at once, or of a path without uncertainty: every small volatility gives it.
     BELOW_INTRINSIC, ABOVE_MAXIMUM: no volatility gives it. ``guess`` float64[n], optional: where to
-    start (not positive or NaN: no guess). The yield is continuous; for cash dividends see ``dividends.py``.
+    start (not positive or NaN: no guess). The yield is continuous; for cash dividends see ``dividend_implied.py``.
     """
     n = price.shape[0]
     for name, array in (
