@@ -35,6 +35,7 @@ from market.calendar import expiry_ns, instant_ns  # noqa: E402
 TODAY = ql.Date(2, 1, 2024)
 GOOG = "goog_20151224_quote_minute_american.zip"
 YEAR_NS = 365 * 86_400 * 10**9
+TURNING = "ln(q/r) 0.05-0.6 deviations"
 
 
 def best_us(call: Any, count: int = 1, seconds: float = 0.15) -> float:
@@ -119,7 +120,10 @@ def ours(rows: list[tuple[float, ...]]) -> tuple[Any, float, float]:
 
 
 def domain(count: int, regime: str, seed: int = 5) -> list[tuple[float, ...]]:
-    """(spot, days, rate, yield, vol, right) of the standard domain; the regime is the put's or the mirrored call's."""
+    """(spot, days, rate, yield, vol, right) of the standard domain; the regime is the put's or the mirrored call's.
+
+    ``TURNING`` is the part of "q > r" where ln(q/r) is 0.05 to 0.6 standard deviations.
+    """
     draw = np.random.default_rng(seed)
     rows: list[tuple[float, ...]] = []
     while len(rows) < count:
@@ -130,6 +134,8 @@ def domain(count: int, regime: str, seed: int = 5) -> list[tuple[float, ...]]:
             continue
         days = round(365 * math.exp(draw.uniform(math.log(1 / 52), math.log(3.0))))
         spot, vol = 100.0 * draw.uniform(0.6, 1.6), draw.uniform(0.1, 0.6)
+        if regime == TURNING and not 0.05 <= math.log(other / mine) / (vol * math.sqrt(days / 365)) <= 0.6:
+            continue
         rows.append((spot, days, rate, dividend_yield, vol, right))
     return rows
 
@@ -220,7 +226,7 @@ def main() -> None:
     compare(
         "Andersen, Lake, Offengenden: S = K, r = q = 5 %, vol 25 %, one year", [(100.0, 365, 0.05, 0.05, 0.25, -1)], 1
     )
-    for regime in ("q <= r", "q > r"):
+    for regime in ("q <= r", "q > r", TURNING):
         compare(f"Standard domain, {regime} (put, or call mirrored)", domain(given.options, regime), 60)
     chain_table(given.chain)
 

@@ -22,9 +22,7 @@ import numpy as np
 
 from gpu.american.linear import factor, substitute
 from gpu.american.rules import (
-    APART_ABOVE,
-    APART_BELOW,
-    APART_SLOT,
+    AWAY_RULES,
     AWAY_SLOT,
     CURVE_EDGE,
     CURVE_GROUND,
@@ -38,10 +36,18 @@ from gpu.american.rules import (
     DISTANT_ABOVE,
     DISTANT_SLOT,
     F8,
+    FIRST_TURN,
+    FIRST_WIDE,
     HEADER,
     LEAST_EXPONENT,
     LOCAL_NODES,
+    NEAR_BELOW,
     NEAR_SLOT,
+    NEXT_TURN,
+    NEXT_WIDE,
+    RULE_CENTRE,
+    WIDE_RULES,
+    WIDE_SLOT,
 )
 from gpu.american.start import first_guess
 from gpu.maths.functions import exp_fast, mills
@@ -58,6 +64,12 @@ _MAX_STEPS = 14
 #: Largest rate or dividend yield, times years, in units of vol sqrt(years). Beyond it the boundary falls to its
 #: perpetual level in a layer that the nodes do not resolve; the solve is refused rather than inexact.
 MOST_DRIFT = 16.0
+#: How far after the two terms of ``turning_point`` are equal the boundary turns, as found over the standard domain.
+_LATE = 1.15
+#: Turning points after which a rule made for another one is still good: the turn is gentle there.
+_SMOOTH = 0.25
+#: Yields (times years) and deviations above which more happens on the way than the turn, and a wide rule is taken.
+_HEAVY, _WILD = 0.5, 1.5
 
 
 @kernel(inline=True)
@@ -66,16 +78,38 @@ def curve_size(rules: F8) -> int:
     return int(rules[CURVE_SLOT])
 
 
-@kernel(inline=True)
+@kernel
+def turning_point(rate: float, dividend: float, dev: float) -> float:
+    """Square root of the time to expiry at which a boundary that starts at K rate / dividend leaves its power series.
+
+    There what the strike adds, of the order of exp(-(d / w)^2 / 2) with d = ln(dividend / rate) / dev, meets what
+    waiting costs, dividend w^2. Good to a tenth; not below ``FIRST_TURN``, nor far above 1.
+    """
+    distance = math.log(dividend / rate) / dev
+    if distance > 8.0:
+        return distance
+    place = max(0.3 * distance, FIRST_TURN)
+    for _ in range(3):
+        place = max(distance / math.sqrt(2.0 * max(1.0, -math.log(dividend * place * place))), FIRST_TURN)
+    return _LATE * place
+
+
+@kernel
 def choose_rule(rate: float, dividend: float, low: float, high: float, rules: F8) -> int:
     """Offset of the rule that suits all deviations from ``low`` to ``high``."""
-    if dividend <= rate:
+    if dividend <= rate or math.log(dividend / rate) <= NEAR_BELOW * low:
         return int(rules[NEAR_SLOT])
-    distance = math.log(dividend / rate)
-    if distance >= DISTANT_ABOVE * high:
+    first = turning_point(rate, dividend, high)
+    heavy = (dividend > _HEAVY or high > _WILD) and math.log(dividend / rate) < 2.0 * high
+    if first > DISTANT_ABOVE and not heavy:
         return int(rules[DISTANT_SLOT])
-    apart = distance >= APART_ABOVE * high or distance <= APART_BELOW * low
-    return int(rules[APART_SLOT if apart else AWAY_SLOT])
+    last = turning_point(rate, dividend, low) if low < high else first
+    middle = math.sqrt(first * min(last, 1.0))
+    if not heavy and (last < first * NEXT_TURN or first > _SMOOTH):
+        k = round(math.log(middle / FIRST_TURN) / math.log(NEXT_TURN))
+        return int(rules[AWAY_SLOT + min(max(k, 0), AWAY_RULES - 1)])
+    k = round(math.log(middle / FIRST_WIDE) / math.log(NEXT_WIDE))
+    return int(rules[WIDE_SLOT + min(max(k, 0), WIDE_RULES - 1)])
 
 
 @wide_kernel
@@ -404,8 +438,9 @@ def solve_by_rule(
             break
     curve[CURVE_TOP] = -math.sqrt(square + values[0])
     edge = rules[at + HEADER + n - LOCAL_NODES]
-    curve[CURVE_EDGE] = 0.0 if away else edge
-    curve[CURVE_GROUND] = 0.0 if away else values[n - LOCAL_NODES] / (edge * edge * edge * edge)
+    near = rules[at + RULE_CENTRE] == 0.0
+    curve[CURVE_EDGE] = edge if near else 0.0
+    curve[CURVE_GROUND] = values[n - LOCAL_NODES] / (edge * edge * edge * edge) if near else 0.0
     size = n + 1
     p = CURVE_HEADER
     _coefficients(n, table, values, curve[p : p + size])

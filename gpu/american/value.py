@@ -23,8 +23,12 @@ from gpu.american.rules import (
     F8,
     HEADER,
     LEAST_EXPONENT,
+    RULE_CENTRE,
+    RULE_HIGH,
+    RULE_LOW,
+    RULE_WIDTH,
 )
-from gpu.maths.functions import exp_fast, mills
+from gpu.maths.functions import exp_fast, log_fast, mills
 from gpu.maths.wide import wide_kernel
 from market.jit import kernel
 
@@ -43,10 +47,9 @@ _CLOSE = 0.06
 
 @wide_kernel
 def _abscissae(
-    outer: int, distance: float, reach: float, power: float, y: F8, weight: F8, s: F8, root: F8, step: F8, place: F8
+    outer: int, distance: float, reach: float, y: F8, weight: F8, s: F8, root: F8, step: F8, left: F8
 ) -> None:
-    """Time, its root, the weight and the Chebyshev argument of each outer point; ``distance`` = a / 2."""
-    root_of = power > 1.5
+    """Time, its root, the weight and the root of the time to expiry of each outer point; ``distance`` = a / 2."""
     for k in range(outer):
         grown = exp_fast(reach * y[k])
         shrunk = 1.0 / grown
@@ -58,8 +61,38 @@ def _abscissae(
         root[k] = sine
         s[k] = sine * sine
         step[k] = 2.0 * sine * cosine * over * reach * weight[k] * distance * (grown + shrunk)
-        x = math.sqrt(cosine) if root_of else cosine
-        place[k] = 2.0 * x - 1.0
+        left[k] = cosine
+
+
+@wide_kernel
+def _place_near(outer: int, place: F8) -> None:
+    """From the root of the time to expiry to the argument of the Chebyshev polynomials; rule ``NEAR``."""
+    for k in range(outer):
+        place[k] = 2.0 * math.sqrt(place[k]) - 1.0
+
+
+@wide_kernel
+def _place_away(outer: int, centre: float, width: float, low: float, high: float, place: F8) -> None:
+    """As :func:`_place_near`, for the other rules."""
+    inverse, scale = 1.0 / width, 2.0 / (high - low)
+    for k in range(outer):
+        t = (place[k] - centre) * inverse
+        place[k] = (log_fast(t + math.sqrt(t * t + 1.0)) - low) * scale - 1.0
+
+
+@kernel
+def _outer_points(
+    at: int, outer: int, distance: float, p: int, rules: F8, s: F8, root: F8, step: F8, place: F8
+) -> None:
+    """The points of the price integral: times, roots, weights, Chebyshev arguments."""
+    y, weight = rules[p : p + outer], rules[p + outer : p + 2 * outer]
+    _abscissae(outer, distance, math.asinh(1.0 / distance), y, weight, s, root, step, place)
+    if rules[at + RULE_CENTRE] == 0.0:
+        _place_near(outer, place)
+    else:
+        _place_away(
+            outer, rules[at + RULE_CENTRE], rules[at + RULE_WIDTH], rules[at + RULE_LOW], rules[at + RULE_HIGH], place
+        )
 
 
 @wide_kernel
@@ -275,8 +308,7 @@ def curve_value(log_x: float, rate: float, dividend: float, dev: float, rules: F
     if gap <= 0.0:
         return 1.0 - x
     at = int(curve[CURVE_RULE])
-    terms, p, outer, distance = _outer_rule(at, gap, dev, rules)
-    y, weight = rules[p : p + outer], rules[p + outer : p + 2 * outer]
+    terms, points, outer, distance = _outer_rule(at, gap, dev, rules)
     s, root, step, place = (
         work[:outer],
         work[outer : 2 * outer],
@@ -285,8 +317,7 @@ def curve_value(log_x: float, rate: float, dividend: float, dev: float, rules: F
     )
     before, now, z = work[4 * outer : 5 * outer], work[5 * outer : 6 * outer], work[6 * outer : 7 * outer]
     out = work[7 * outer : 8 * outer]
-    reach = math.asinh(1.0 / distance)
-    _abscissae(outer, distance, reach, rules[at + 3], y, weight, s, root, step, place)
+    _outer_points(at, outer, distance, points, rules, s, root, step, place)
     _series(outer, terms, curve[CURVE_HEADER : CURVE_HEADER + terms], place, before, now, z)
     start = curve[CURVE_START]
     _premium_terms(
@@ -328,8 +359,7 @@ def curve_derivatives(
     log_x = max(log_x, curve[CURVE_TOP] + _NEAREST * dev)
     x = math.exp(log_x)
     at = int(curve[CURVE_RULE])
-    terms, p, outer, distance = _outer_rule(at, gap, dev, rules)
-    y, weight = rules[p : p + outer], rules[p + outer : p + 2 * outer]
+    terms, points, outer, distance = _outer_rule(at, gap, dev, rules)
     s, root, step, place = (
         work[:outer],
         work[outer : 2 * outer],
@@ -354,8 +384,7 @@ def curve_derivatives(
     p += 3 * outer
     t7, t8, t9 = work[p : p + outer], work[p + outer : p + 2 * outer], work[p + 2 * outer : p + 3 * outer]
 
-    reach = math.asinh(1.0 / distance)
-    _abscissae(outer, distance, reach, rules[at + 3], y, weight, s, root, step, place)
+    _outer_points(at, outer, distance, points, rules, s, root, step, place)
     _five_series(
         outer,
         terms,
