@@ -6,21 +6,27 @@ compiled is exactly what trading calls.
 
 import asyncio
 import contextlib
+import gc
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
-from numba.core.event import Listener, install_listener
+from numba import types
 
+from engine import lanes
+from engine.crew import Crew
 from engine.dropcopy import pick_executions
 from engine.journal import Journal
 from engine.latency import Latencies, Stage, record_answers, record_orders
 from engine.loop import StepLoop, new_frame, partition, store_word, wait_taken
 from engine.replay import replay_frames
 from engine.state import make_engine
+from engine.step.control import on_control, on_instrument, on_run_start, on_session, on_timer
+from engine.step.reports import on_execution
 from engine.turn import F_STOP, finish_lane, linger, spin
 from fix.codec import SymbolTable
 from fix.endpoints import CodecHotPath
@@ -28,48 +34,106 @@ from fix.session import Role
 from gpu.chain.theo import ChainPricer
 from market.crc import count_sound
 from market.enums import ExerciseStyle, FrameKind, OrderAction, Right, SecurityKind, Side
+from market.jit import JIT_ENABLED
 from market.records import EXECUTION, INSTRUMENT, ORDER, RUN_START, THEO, frames, table
 from market.rings import FRAME_WORDS
 
 Progress = Callable[[str], None]
 
-EXPECTED_COMPILATIONS = 605  #: of a cold start, for the progress bar
+EXPECTED_COMPILATIONS = 586  #: different functions of a cold start, for the progress bar
 _DAY_NS = 86_400_000_000_000
 
 
-def _step_kernels(say: Progress) -> int:
-    say("compiling the step")
-    engine = make_engine(64, 64)
+@contextlib.contextmanager
+def calm_collector() -> Iterator[None]:
+    """Collect garbage rarely: compiling makes little of it and much that stays, which would be walked each time."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@contextlib.contextmanager
+def _spine() -> Iterator[StepLoop]:
+    """A step loop on a throw-away state."""
     with tempfile.TemporaryDirectory(prefix="axiom-warm-") as name:
         journal = Journal(Path(name), 8, 0)
-        latencies = Latencies(64)
-        loop = StepLoop(engine, journal, "park", latencies, lambda rows, count: None)
+        loop = StepLoop(make_engine(64, 64), journal, "park", Latencies(64), lambda rows, count: None)
+        try:
+            yield loop
+        finally:
+            journal.close()
+            loop.inbox.close()
+            loop.outbox.close()
+
+
+def _step_kernels(say: Progress, crew: Crew) -> int:
+    say("compiling the step")
+    with _spine() as loop:
+        cells = np.zeros((1, 16), np.int64)
+        # The step alone first: a helper needs that time for what the loop around it is made of.
+        replay_frames(loop.handle, cells, np.zeros(1, np.uint16), np.zeros(4, np.int64))
+        crew.wait("lanes")
+        say("compiling the loop around it")
         frame = new_frame(RUN_START)
         frame["kind"], frame["run"] = FrameKind.RUN_START, 1
         loop.post_frame(frame)
-        say("compiling the spin loop")
         loop.feeds.words[F_STOP] = 1
-        spin(loop.handle, journal.view, loop.feeds, 1, -1, np.ones(1, np.int64))
-        linger(loop.handle, journal.view, loop.feeds, 1, 1)
-        finish_lane(loop.handle, journal.view, loop.feeds, 0)
-        cells = np.zeros((1, 16), np.int64)
+        view = loop.journal.view
+        spin(loop.handle, view, loop.feeds, 1, -1, np.ones(1, np.int64))
+        linger(loop.handle, view, loop.feeds, 1, 1)
+        finish_lane(loop.handle, view, loop.feeds, 0)
         wait_taken(loop.inbox.words, 0, 1)
         store_word(loop.inbox.words, 0, 0)
         partition(cells, 1, cells.copy(), np.zeros(2, np.int64))
-        say("compiling replay")
-        replay_frames(loop.handle, cells, np.zeros(1, np.uint16), np.zeros(4, np.int64))
         count_sound(frames(1), 1)
         loop.theo.read(loop.feeds.theo_rows)
+        latencies = loop.latencies
         record_orders(latencies.histograms[Stage.ACK], latencies.sent_ns, table(ORDER, 1), 1, 0)
         record_answers(
             latencies.histograms[Stage.ACK], latencies.histograms[Stage.ROUND_TRIP], latencies.sent_ns,
             latencies.ring_ns, table(EXECUTION, 1), 1, 0,
         )  # fmt: skip
         latencies.add(Stage.STEP, 1)
-        journal.close()
-        loop.inbox.close()
-        loop.outbox.close()
     return 11
+
+
+def _lane_kernels(say: Progress) -> int:
+    """What the loop asks of hot sessions; by its types, since nothing here may be called without a socket."""
+    say("compiling the lanes")
+    with _spine() as loop:
+        e, view, hot = numba.typeof(loop.handle), numba.typeof(loop.journal.view), numba.typeof(loop.feeds.hot)
+        words, slots = numba.typeof(loop.feeds.outbox_words), numba.typeof(loop.feeds.outbox_slots)
+    number = types.int64
+    wanted: list[tuple[Any, tuple[Any, ...]]] = [
+        (lanes.hand_on, (e, hot, words, slots, number)),
+        (lanes.stamp, (e, view, hot, number)),
+        (lanes.received, (hot, number, number)),
+        (lanes.next_frame, (e, hot, number, number)),
+        (lanes.frame_taken, (e, hot, number, words, slots)),
+        (lanes.begin_turn, (hot,)),
+        (lanes.offered, (hot, types.boolean)),
+        (lanes.end_turn, (hot,)),
+    ]
+    return _compile(wanted)
+
+
+def _handler_kernels(say: Progress) -> int:
+    """Handlers of the step, in another order than it names them: another process begins with the first."""
+    say("compiling the step's handlers")
+    with _spine() as loop:
+        signature = (numba.typeof(loop.handle), types.literal(0))
+    handlers = (on_execution, on_control, on_run_start, on_instrument, on_session, on_timer)
+    return _compile([(handler, signature) for handler in handlers])
+
+
+def _compile(wanted: list[tuple[Any, tuple[Any, ...]]]) -> int:
+    if JIT_ENABLED:
+        for function, signature in wanted:
+            function.compile(signature)
+    return len(wanted)
 
 
 def _codec_kernels(say: Progress) -> int:
@@ -109,32 +173,35 @@ def _analytics_kernels(say: Progress) -> int:
     return 4
 
 
-class _Counter(Listener):  # type: ignore[misc]
-    """Counts finished compilations; what comes from the cache is no compilation."""
-
-    def __init__(self, counted: Callable[[int], None]) -> None:
-        self._counted = counted
-        self._done = 0
-
-    def on_start(self, event: Any) -> None:
-        """Nothing: nested compilations begin before their callers end."""
-
-    def on_end(self, event: Any) -> None:
-        """One more."""
-        self._done += 1
-        self._counted(self._done)
+#: What helpers may be asked for, by name.
+TASKS: dict[str, Callable[[Progress], int]] = {
+    "lanes": _lane_kernels,
+    "handlers": _handler_kernels,
+    "codec": _codec_kernels,
+    "analytics": _analytics_kernels,
+}
 
 
-def warm_kernels(say: Progress, counted: Callable[[int], None] | None = None) -> int:
+def warm_kernels(say: Progress, counted: Callable[[int], None] | None = None, helpers: int | None = None) -> int:
     """Compile or load everything; returns the entry points warmed.
 
-    ``say`` is told what is being done, ``counted`` how many functions have been compiled (of about
-    ``EXPECTED_COMPILATIONS`` when nothing is cached).
+    Parameters
+    ----------
+    say
+        Told what is being done.
+    counted
+        Told how many functions have been compiled (of about ``EXPECTED_COMPILATIONS`` when nothing is
+        cached); called from several threads, one at a time.
+    helpers
+        Processes that compile beside this one, if anything is to be compiled; None: as many as the
+        machine bears.
     """
-    with contextlib.ExitStack() as stack:
-        if counted is not None:
-            stack.enter_context(install_listener("numba:compile", _Counter(counted)))
-        return _step_kernels(say) + _codec_kernels(say) + _analytics_kernels(say)
+    with calm_collector(), Crew(counted or (lambda _count: None), helpers) as crew:
+        done = _step_kernels(say, crew)
+        crew.wait("codec")
+        done += _codec_kernels(say)
+        crew.wait("analytics")
+        return done + _analytics_kernels(say)
 
 
 async def warm_kernels_aside(say: Progress, counted: Callable[[int], None]) -> None:

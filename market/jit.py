@@ -9,6 +9,8 @@ With ``NUMBA_DISABLE_JIT=1`` kernels are plain Python, which is how they are deb
 tests use them as their own oracle; the intrinsics of ``atomics.py`` then fall back as well.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import platform
@@ -116,6 +118,28 @@ def _forget_old(parent: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
+class _OneWriter:
+    """The cache files of one function, written by one process at a time.
+
+    numba reads the function's index, chooses the next free file name, and writes both. Two processes
+    that compile it for different types at the same moment would choose the same name, and one of them
+    would later be given the other's machine code.
+    """
+
+    def __init__(self, files: Any) -> None:
+        self._files = files
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    def save(self, key: Any, data: Any) -> None:
+        """As numba's own, alone."""
+        with open(os.path.join(self._files._cache_path, "writer.lock"), "ab") as lock:
+            with contextlib.suppress(OSError):  # a file system without locks: as safe as numba is
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            self._files.save(key, data)
+
+
 @overload
 def kernel(fn: F) -> F: ...
 @overload
@@ -155,8 +179,11 @@ def kernel(
         saved = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(kernel_cache_dir(function.__module__))
         try:
-            return numba.njit(**settings)(function)
+            dispatcher = numba.njit(**settings)(function)
         finally:
             numba.config.CACHE_DIR = saved
+        with contextlib.suppress(AttributeError):  # a numba whose insides moved: as safe as it is
+            dispatcher._cache._cache_file = _OneWriter(dispatcher._cache._cache_file)
+        return dispatcher
 
     return compile_later if fn is None else cast("Any", compile_later(fn))

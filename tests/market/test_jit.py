@@ -1,8 +1,11 @@
 """A kernel's cache must not outlive any source that it was compiled from."""
 
+import contextlib
+import threading
 from pathlib import Path
 
 import pytest
+from numba.core.caching import IndexDataCacheFile
 
 from market import jit
 
@@ -56,3 +59,26 @@ def test_every_project_package_is_known():
     text = (root / "pyproject.toml").read_text()
     line = next(line for line in text.splitlines() if line.startswith("root_packages"))
     assert set(line.split('"')[1::2]) == jit._OURS
+
+
+def test_two_processes_that_cache_one_function_do_not_take_one_name(tmp_path):
+    """numba reads the index, chooses a free name and writes: both are brought to the choice at once."""
+    both = threading.Barrier(2)
+
+    class Slow(IndexDataCacheFile):
+        def _load_index(self):
+            found = super()._load_index()
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(1.0)
+            return found
+
+    def save(key: str) -> None:
+        jit._OneWriter(Slow(str(tmp_path), "f-1", "stamp")).save(key, f"code of {key}")
+
+    writers = [threading.Thread(target=save, args=(key,)) for key in ("int64", "float64")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    kept = IndexDataCacheFile(str(tmp_path), "f-1", "stamp")
+    assert [kept.load("int64"), kept.load("float64")] == ["code of int64", "code of float64"]
