@@ -28,6 +28,8 @@ from market.atomics import monotonic_ns
 
 WAIT_NS = 1_000_000_000
 _SPINS = 5_000  # a quarter of a millisecond: between two looks at the outbox
+#: Looks before a step counts as stuck, whatever the clock says: a machine that stood still has given it no time.
+_LEAST_LOOKS = 4_000
 #: A lane's socket is asked every so many turns: a recv() that finds nothing costs as much as three empty turns.
 _EVERY = 4
 
@@ -83,8 +85,9 @@ class HotSessions(LaneDriver):
 
     def wait_returned(self, lanes: Any, k: int) -> bool:
         """As :class:`LaneDriver` says."""
-        deadline = monotonic_ns() + WAIT_NS
-        while monotonic_ns() < deadline:
+        deadline, looks = monotonic_ns() + WAIT_NS, 0
+        while monotonic_ns() < deadline or looks < _LEAST_LOOKS:
+            looks += 1
             if self._is_alone():
                 return bool(lane_take_back(lanes, k)) or (self._finish(k) and bool(lane_take_back(lanes, k)))
             if lane_wait(lanes, k, _SPINS):
@@ -109,7 +112,7 @@ class HotSessions(LaneDriver):
         return ""
 
     def tend(self) -> None:
-        """Take back the sessions that the step has returned."""
+        """Take back the sessions that the step has returned; see to the store windows of those that used one up."""
         returns = int(self.memory.words[H_RETURNS])
         if returns == self._seen_returns:
             return

@@ -25,6 +25,7 @@ from engine.errors import JournalError, JournalFullError
 from engine.state import OUTPUT_FRAMES
 from market.crc import count_sound, seal_frames
 from market.jit import kernel
+from market.pages import touch
 from market.records import FRAME_BYTES, HEADER, as_layout
 
 FRAMES_PER_MIB = (1 << 20) // FRAME_BYTES
@@ -76,7 +77,8 @@ class _Segment:
         try:
             self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             os.posix_fallocate(self.fd, 0, size)
-            self.mapping = mmap.mmap(self.fd, size, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
+            self.mapping = mmap.mmap(self.fd, size, flags=mmap.MAP_SHARED)
+            touch(np.frombuffer(self.mapping, np.uint8))  # not MAP_POPULATE: that holds the interpreter's lock
         except OSError as e:
             if self.fd >= 0:
                 os.close(self.fd)

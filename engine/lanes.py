@@ -35,6 +35,7 @@ from fix.lane import (
     lane_accept,
     lane_frame,
     lane_heed,
+    lane_moves,
     lane_owner,
     lane_receive,
     lane_send,
@@ -59,8 +60,9 @@ Words = npt.NDArray[np.int64]
     L_RETURNS,  # times that it went back
     L_SENT,  # orders that left by it
     L_TAKEN,  # frames that came by it
-) = range(8)
-LANE_ROW_WORDS = 8
+    L_MOVES,  # times that it went on in its store's next window
+) = range(9)
+LANE_ROW_WORDS = 16
 TICK_NS = 1_000_000
 
 _ORDER, _EXECUTION, _REJECT = (
@@ -93,7 +95,7 @@ class Hot(NamedTuple):
 (
     H_COUNT,  # lanes 0 .. H_COUNT-1 are looked at; 0: none is bound
     H_HANDLED,  # outbox frames whose handler has returned
-    H_RETURNS,  # lanes given back so far: asyncio must look
+    H_RETURNS,  # lanes given back, or gone on in their store's next window, so far: asyncio must look
     H_TICKED_NS,
     H_EVERY,  # a lane's socket is looked at every so many turns that brought nothing
     H_OFFSET_NS,  # monotonic clock + this = step time
@@ -285,11 +287,16 @@ def received(hot: Hot, k: int, turns: Any) -> int:
 
 @kernel(internal=True)
 def end_turn(hot: Hot) -> None:
-    """Note the sessions that went back to asyncio."""
+    """Note the sessions that went back to asyncio, and those that want another store window."""
     for k in range(hot.words[H_COUNT]):
-        if hot.rows[k, L_HOT] != 0 and lane_owner(hot.lanes, k) != _HOT:
+        if hot.rows[k, L_HOT] == 0:
+            continue
+        if lane_owner(hot.lanes, k) != _HOT:
             hot.rows[k, L_HOT] = 0
             hot.rows[k, L_RETURNS] += 1
+            hot.words[H_RETURNS] += 1
+        elif lane_moves(hot.lanes, k) != hot.rows[k, L_MOVES]:
+            hot.rows[k, L_MOVES] = lane_moves(hot.lanes, k)
             hot.words[H_RETURNS] += 1
 
 

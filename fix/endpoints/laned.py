@@ -8,6 +8,7 @@ so callers of a session do not know whether it was hot.
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -27,12 +28,10 @@ from fix.store import MessageStore, Store
 _SECOND_NS = 1_000_000_000
 #: Unsent bytes that a lane keeps trying to send; with more the session is asyncio's.
 _TAIL_LIMIT = 1 << 16
-#: A lane whose store window has less left is taken back and offered with a fresh one.
-_LEAST_WINDOW = 1 << 22
 #: After an offer that nobody took; at least one look at the socket.
 _REST_S = 0.002
-#: Looks of the ticker after which an offer that nobody takes is withdrawn.
-_OFFER_TICKS = 5
+#: Looks of the ticker after which an offer that nobody takes is withdrawn: nobody reads the socket meanwhile.
+_OFFER_TICKS = 2
 
 
 class LaneStats(msgspec.Struct):
@@ -49,6 +48,8 @@ class LaneStats(msgspec.Struct):
     heartbeats_in: int = 0
     heartbeats_out: int = 0
     partial_sends: int = 0
+    #: Times that it went on in the store's next window without coming back.
+    windows: int = 0
 
 
 class Laned(ABC):
@@ -75,10 +76,11 @@ class Laned(ABC):
     _lanes: Lanes
     _lane_k: int
     _driver: LaneDriver
-    _resting: asyncio.TimerHandle | None = None
+    _resting: asyncio.Handle | None = None
     _received: int = -1  # messages until the lane came back for one that is not for it
     _unanswered: int
     _ticked_ns: int
+    _next_wanted: bool = False  # the lane has no next window
 
     @abstractmethod
     def _flush(self) -> None:
@@ -187,7 +189,8 @@ class Laned(ABC):
         )  # fmt: skip
         self.lane.offers += 1
         self._unanswered, self._ticked_ns = 0, -1
-        self.lane_out = True
+        self.lane_out = self._next_wanted = True
+        self._mind_window()
         return ""
 
     def _ages(self) -> tuple[int, int]:
@@ -230,10 +233,50 @@ class Laned(ABC):
 
     def tend_lane(self) -> bool:
         """Take the session back if the step thread has returned it; whether it had."""
-        if self.lane_out and self._lanes.owner(self._lane_k) is LaneOwner.RETURNED:
+        if not self.lane_out:
+            return False
+        if self._lanes.owner(self._lane_k) is LaneOwner.RETURNED:
             self._adopt()
             return True
+        self._mind_window()
         return False
+
+    # ------------------------------------------------------------ the store's windows
+
+    def _mind_window(self) -> None:
+        """Let the lane have a next window of the store before its own is full."""
+        store = self.store
+        assert isinstance(store, MessageStore)
+        self._note_moves()
+        if not self._next_wanted:
+            return
+        window = store.next_window()
+        if window is not None:
+            self._lanes.lend_next(self._lane_k, window)
+            self._next_wanted = False
+        else:
+            loop = asyncio.get_running_loop()
+
+            def over() -> None:
+                with suppress(RuntimeError):  # the loop is closed: nobody wants it
+                    loop.call_soon_threadsafe(self._window_over)
+
+            store.prepare_window(over)
+
+    def _note_moves(self) -> None:
+        """The window that the lane has left is the store's to clear away."""
+        if not self._next_wanted and self._lanes.went_on(self._lane_k):
+            assert isinstance(self.store, MessageStore) and self.lane is not None
+            self.store.turn_window()
+            self.lane.windows += 1
+            self._next_wanted = True
+
+    def _window_over(self) -> None:
+        """A preparation is over, well or not."""
+        if self.lane_out:
+            self._mind_window()
+        elif isinstance(self.store, MessageStore):
+            self.store.next_window()
 
     def _messages_in(self) -> int:
         counters = self.counters
@@ -248,15 +291,13 @@ class Laned(ABC):
             self._unanswered += 1
             if self._unanswered == _OFFER_TICKS:  # nothing is received meanwhile
                 self.reclaim()
-        elif lanes.word(k, at.STORE_END) - lanes.word(k, at.STORE_AT) < _LEAST_WINDOW:
-            self.reclaim()
-            self.offer_lane()
         elif self._driver.same_thread and lanes.word(k, at.TICKED_NS) == self._ticked_ns:
             self.reclaim()  # nobody turns
         self._ticked_ns = lanes.word(k, at.TICKED_NS)
 
     def _adopt(self) -> None:
         """Carry on where the lane has stopped."""
+        self._note_moves()
         returned = self._lanes.take(self._lane_k)
         self.lane_out = False
         assert isinstance(self.store, MessageStore)
@@ -288,7 +329,7 @@ class Laned(ABC):
         if returned.reason is LaneReason.NONE:
             lane.withdrawn += 1
             # Offer upon offer, each withdrawn before the loop came to look at the socket, would leave it unread.
-            self._resting = asyncio.get_running_loop().call_later(_REST_S, self._rested)
+            self._resting = asyncio.get_running_loop().call_later(_REST_S, self._look)
         else:
             lane.promotions += 1
             name = returned.reason.name.lower()
@@ -298,6 +339,13 @@ class Laned(ABC):
         counters.hot_in += returned.messages_in
         counters.messages_out += returned.messages_out
         counters.bytes_out += returned.bytes_out
+
+    def _look(self) -> None:
+        """The rest is over; but uvloop runs timers before it looks at sockets: two turns on, it has looked."""
+        self._resting = asyncio.get_running_loop().call_soon(self._looked)
+
+    def _looked(self) -> None:
+        self._resting = asyncio.get_running_loop().call_soon(self._rested)
 
     def _rested(self) -> None:
         self._resting = None
@@ -314,4 +362,6 @@ class Laned(ABC):
         if self.lane is None:
             return None
         owner = self._lanes.owner(self._lane_k).name.lower()
-        return {"number": self._lane_k, "owner": owner} | msgspec.to_builtins(self.lane)
+        assert isinstance(self.store, MessageStore)
+        state = {"number": self._lane_k, "owner": owner, "why_no_next_window": self.store.why_no_next}
+        return state | msgspec.to_builtins(self.lane)

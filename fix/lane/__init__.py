@@ -28,6 +28,7 @@ from fix.lane.receiving import (
     lane_withdraw,
 )
 from fix.lane.sending import lane_send
+from fix.lane.storing import lane_moves
 from fix.lane.table import Handing, Lanes, Returned
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "lane_accept",
     "lane_frame",
     "lane_heed",
+    "lane_moves",
     "lane_owner",
     "lane_receive",
     "lane_send",

@@ -44,6 +44,14 @@ OWNER = 0
 # Shared: written by asyncio, read by the step thread.
 WISH = 8
 SHIFT_NS = 9  # the session's clock minus the driver's
+# Shared: the window after the present one. Asyncio writes the others while NEXT_LENT is 0, then makes it 1; the step
+# thread makes it 0 again when it has gone on in there. So each of them is written by one at a time.
+NEXT_LENT = 10
+NEXT_BASE = 11  # as STORE_BASE and the like
+NEXT_END = 12
+A_NEXT_DATA = 13
+A_NEXT_INDEX = 14
+N_NEXT_INDEX = 15
 
 FD = 16
 NEXT_IN = 17
@@ -81,6 +89,7 @@ STORE_END = 50
 STORE_DAY_END_NS = 51
 STORE_PLACE = 52  # day of the file, as an index word has it
 STORE_TAG = 53
+STORE_MOVES = 54  # times that it went on in the next window, since the promotion
 
 THROTTLE_LIMIT = 56  # 0: no throttle
 THROTTLE_RESERVE = 57

@@ -11,16 +11,24 @@ import numpy as np
 from fix.codec.words import store_u64
 from fix.lane.crc import crc32
 from fix.lane.layout import (
+    A_NEXT_DATA,
+    A_NEXT_INDEX,
     A_STORE_DATA,
     A_STORE_FAILED,
     A_STORE_INDEX,
     A_STORE_WORDS,
+    LANE_WORDS,
+    N_NEXT_INDEX,
     N_STORE_INDEX,
+    NEXT_BASE,
+    NEXT_END,
+    NEXT_LENT,
     NEXT_OUT,
     STORE_AT,
     STORE_BASE,
     STORE_DAY_END_NS,
     STORE_END,
+    STORE_MOVES,
     STORE_PLACE,
     STORE_TAG,
 )
@@ -38,16 +46,42 @@ _32 = np.uint64(32)
 _0 = np.uint64(0)
 
 
-@kernel
-def may_store(lanes: Any, b: int, size: int, messages: int, stamp_ns: int) -> bool:
-    """Whether ``messages`` of together ``size`` bytes can be stored now."""
-    if stamp_ns >= lanes[b + STORE_DAY_END_NS] or load_acquire(words_at(lanes[b + A_STORE_FAILED], 1), 0) != 0:
-        return False
-    entry = _HEAD + 4 * messages + size
+@kernel(inline=True)
+def _fits(lanes: Any, b: int, entry: int, messages: int) -> bool:
     return (
         lanes[b + STORE_AT] + entry <= lanes[b + STORE_END]
         and lanes[b + NEXT_OUT] - 1 + messages <= lanes[b + N_STORE_INDEX]
     )
+
+
+@kernel(internal=True)
+def _go_on(lanes: Any, b: int) -> bool:
+    """Write in the next window from now on; False when there is none."""
+    if load_acquire(lanes, b + NEXT_LENT) == 0 or lanes[b + STORE_AT] < lanes[b + NEXT_BASE]:
+        return False
+    lanes[b + STORE_BASE] = lanes[b + NEXT_BASE]
+    lanes[b + STORE_END] = lanes[b + NEXT_END]
+    lanes[b + A_STORE_DATA] = lanes[b + A_NEXT_DATA]
+    lanes[b + A_STORE_INDEX] = lanes[b + A_NEXT_INDEX]
+    lanes[b + N_STORE_INDEX] = lanes[b + N_NEXT_INDEX]
+    lanes[b + STORE_MOVES] += 1
+    store_release(lanes, b + NEXT_LENT, np.int64(0))  # the window before may go
+    return True
+
+
+@kernel
+def may_store(lanes: Any, b: int, size: int, messages: int, stamp_ns: int) -> bool:
+    """Whether ``messages`` of together ``size`` bytes can be stored now; where need be in the next window."""
+    if stamp_ns >= lanes[b + STORE_DAY_END_NS] or load_acquire(words_at(lanes[b + A_STORE_FAILED], 1), 0) != 0:
+        return False
+    entry = _HEAD + 4 * messages + size
+    return _fits(lanes, b, entry, messages) or (_go_on(lanes, b) and _fits(lanes, b, entry, messages))
+
+
+@kernel
+def lane_moves(lanes: Any, k: int) -> int:
+    """Times that lane ``k`` has gone on in the next window since its promotion. Step thread."""
+    return lanes[k * LANE_WORDS + STORE_MOVES]
 
 
 @kernel

@@ -166,7 +166,7 @@ class Lanes:
         """Write everything that the step thread needs, then offer the lane to it."""
         words, memory = self._words(k), self._memory[k]
         window = handing.window
-        words[at.WISH], words[at.SHIFT_NS] = 0, handing.shift_ns
+        words[at.WISH], words[at.SHIFT_NS], words[at.NEXT_LENT] = 0, handing.shift_ns, 0
         words[at.FD : at.THROTTLE_LIMIT] = 0
         words[at.FD], words[at.NEXT_IN], words[at.NEXT_OUT] = handing.fd, handing.next_in, handing.next_out
         size = len(handing.unread)
@@ -195,6 +195,23 @@ class Lanes:
         memory.throttle[: len(sent)] = [when for when, _ in sent]
         memory.throttle[room : room + len(sent)] = [count for _, count in sent]
 
+    def lend_next(self, k: int, window: StoreWindow) -> None:
+        """Give lane ``k`` the window in which it goes on when its own is full; the one before was taken."""
+        words = self._words(k)
+        words[at.NEXT_BASE], words[at.NEXT_END] = window.base, window.end
+        words[at.A_NEXT_DATA], words[at.A_NEXT_INDEX] = window.data.ctypes.data, window.index.ctypes.data
+        words[at.N_NEXT_INDEX] = len(window.index)
+        self._memory[k].held[3:] = [window]
+        _publish(self.state, k * LANE_WORDS + at.NEXT_LENT, 1)
+
+    def went_on(self, k: int) -> bool:
+        """Whether lane ``k`` has gone on in the window that was lent last; then the one before may go."""
+        held = self._memory[k].held
+        if len(held) < 4 or self.word(k, at.NEXT_LENT):
+            return False
+        del held[2]
+        return True
+
     def wish(self, k: int) -> None:
         """Ask the step thread for lane ``k``."""
         _publish(self.state, k * LANE_WORDS + at.WISH, 1)
@@ -222,7 +239,7 @@ class Lanes:
             **{name.lower(): number for name, number in value.items()},
         )  # fmt: skip
         memory.held[2:] = []
-        words[at.WISH] = 0
+        words[at.WISH] = words[at.NEXT_LENT] = 0
         _publish(self.state, k * LANE_WORDS + at.OWNER, int(LaneOwner.COLD))
         return returned
 

@@ -18,8 +18,8 @@ Files in the session's directory:
                   corrections are entries too, so the data alone say what the numbers are.
 ``messages-YYYYMMDD.dat``  the same of earlier days; deleted after ``keep_days`` unless messages
                   in it may still be asked for.
-                  While a step thread writes (``window.py``) the file is longer, by zeros; after a
-                  kill the next start cuts them off.
+                  While a step thread writes (``window.py``), and while its next window is made ready
+                  (``ahead.py``), the file is longer, by zeros; after a kill the next start cuts them off.
 ``messages.idx``  where the entry of each MsgSeqNum is (uint64 each); rebuilt when it disagrees.
 ``session.words`` mapped uint64 words, see :class:`Word`; also the lock that keeps a second process out.
 

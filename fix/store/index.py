@@ -12,6 +12,33 @@ from fix.errors import StoreFullError
 
 INDEX_NAME = "messages.idx"
 _GROW = 1 << 12  # 32 kB: a thousand idle sessions must not fill a disk
+_MOST_AHEAD = 1 << 16  # 512 kB: allocated in a fraction of a millisecond
+
+
+def rounded(numbers: int) -> int:
+    """Entries of a file that has room for ``numbers``."""
+    return -(-numbers // _GROW) * _GROW
+
+
+def map_index(path: Path, entries: int, allocated: int) -> mmap.mmap:
+    """Map ``entries`` of the index file, the first ``allocated`` of which have their blocks. Any thread.
+
+    Raises
+    ------
+    StoreFullError
+        The disk is full.
+    """
+    # Opened only for this: a thousand sessions are short of descriptors as it is.
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Allocated, not sparse: a store into a hole of a full disk would be SIGBUS.
+        if entries > allocated:
+            os.posix_fallocate(fd, allocated * 8, (entries - allocated) * 8)
+        return mmap.mmap(fd, entries * 8)
+    except OSError as error:
+        raise StoreFullError(f"{path}: {error}; free disk space, then log on again") from error
+    finally:
+        os.close(fd)
 
 
 class SeqIndex:
@@ -22,6 +49,8 @@ class SeqIndex:
         self._map: mmap.mmap | None = None
         self.array: npt.NDArray[np.uint64] = np.zeros(0, np.uint64)
         self.view = memoryview(b"").cast("Q")
+        #: Changes when the file is another one: a mapping of the one before is worth nothing.
+        self.generation = 0
         #: Numbers that the file had room for when it was opened.
         self.found_entries = self.path.stat().st_size // 8 if self.path.exists() else 0
 
@@ -36,6 +65,7 @@ class SeqIndex:
         else:
             self._release()
             self.path.unlink(missing_ok=True)
+            self.generation += 1
             self._resize(_GROW)
 
     def grow(self, next_seq: int) -> None:
@@ -47,7 +77,7 @@ class SeqIndex:
             The disk is full.
         """
         if next_seq - 1 > len(self.view):
-            self._resize(-(-next_seq // _GROW) * _GROW * 2)
+            self._resize(rounded(next_seq) + min(rounded(next_seq), _MOST_AHEAD))
 
     def set_range(self, first_seq: int, next_seq: int, word: int) -> None:
         """Numbers ``first_seq .. next_seq - 1`` are in the entry at ``word``."""
@@ -73,21 +103,23 @@ class SeqIndex:
             last += 1
         return first, last
 
+    def adopt(self, mapping: mmap.mmap) -> list[mmap.mmap]:
+        """Go on in a longer mapping of the same file; what is not needed any more, for the caller to close."""
+        if len(mapping) <= 8 * len(self.view):
+            return [mapping]
+        old, self._map = self._map, None
+        self._use(mapping)
+        return [] if old is None else [old]
+
     def _resize(self, entries: int) -> None:
-        # Opened only for this: a thousand sessions are short of descriptors as it is.
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # Allocated, not sparse: a store into a hole of a full disk would be SIGBUS.
-            os.posix_fallocate(fd, 0, entries * 8)
-            mapping = mmap.mmap(fd, entries * 8)
-        except OSError as error:
-            raise StoreFullError(f"{self.path}: {error}; free disk space, then log on again") from error
-        finally:
-            os.close(fd)
+        mapping = map_index(self.path, entries, len(self.view))
         self._release()
+        self._use(mapping)
+
+    def _use(self, mapping: mmap.mmap) -> None:
         self._map = mapping
-        self.array = np.frombuffer(self._map, np.uint64)
-        self.view = memoryview(self._map).cast("Q")
+        self.array = np.frombuffer(mapping, np.uint64)
+        self.view = memoryview(mapping).cast("Q")
 
     def _release(self) -> None:
         self.array = np.zeros(0, np.uint64)

@@ -47,7 +47,7 @@ class Word(IntEnum):
     NEXT_IN_CHECK = 9  # complement of NEXT_IN, written after it: a flipped bit shows
     DAY = 10  # day of messages.dat, as in its header: DATA_BYTES means that file
     APP_REF_CHECK = 11  # complement of LAST_APP_REF, written after it
-    WINDOW_END = 12  # length of messages.dat while its end is allocated ahead; 0: it ends with its last entry
+    WINDOW_END = 12  # length that messages.dat may have while its end is allocated ahead; 0: its last entry's end
 
 
 class Kind(IntEnum):

@@ -34,7 +34,7 @@ from fix.store.layout import (
 from fix.store.protocol import Buffer, DamageHandler
 from fix.store.recovery import Walk, recover
 from fix.store.scan import Damage, Entry, Fault, read_entry
-from fix.store.window import LendsWindow, StoreWindow
+from fix.store.window import LendsWindow
 from fix.store.words import WORDS_NAME, Words, boot_word, check_word
 
 (
@@ -86,6 +86,7 @@ class MessageStore(LendsWindow):
         keep_days: int = KEEP_DAYS,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        super().__init__()
         if keep_days < 0:
             raise StoreError(f"keep_days must be 0 or more, was {keep_days}")
         self.directory = Path(directory)
@@ -96,8 +97,6 @@ class MessageStore(LendsWindow):
         self._clock = clock
         self._closed = False
         self._failed = ""
-        self._window: StoreWindow | None = None
-        self._lent = False  # somebody else writes to it
         # Held for the moment in which descriptors are copied or change; never during a write to disk.
         self._descriptors = Lock()
         self._locked = Words(self.directory)
@@ -221,6 +220,8 @@ class MessageStore(LendsWindow):
         """Append in one system call; a partial write is undone and refused."""
         files = self._files
         size = files.size
+        if size + len(entry) > self._guard:
+            self._settle()  # what lies behind is being allocated
         try:
             written = os.pwrite(files.fd, entry, size)
         except OSError as error:
@@ -508,9 +509,7 @@ class MessageStore(LendsWindow):
                 os.fdatasync(fd)
         except OSError as error:
             self._failed = f"{error} from fdatasync"
-            window = self._window
-            if window is not None:
-                window.failed[0] = 1
+            self._refused[0] = 1  # a lane writes no more either
             raise StoreError(f"{self.directory}: {self._failed}; replace the disk, then restart") from error
         finally:
             for fd in own:
@@ -536,13 +535,14 @@ class MessageStore(LendsWindow):
 
     def release(self) -> None:
         """Let go of files and lock without forcing anything to the disk, as a kill would."""
+        self._settle()  # the next owner finds nobody at work
         with self._descriptors:
             if self._closed:
                 return
             self._closed = True
-            if self._window is not None and not self._lent:  # a lane may still write to one that is lent
-                self._window.close()
-            self._window = None
+            if not self._lent:  # a lane may still write to one that is lent
+                self._clear(self._window, self._next)
+            self._window = self._next = None
             self._words = memoryview(b"").cast("Q")
             self._index.close()
             self._files.close()

@@ -117,8 +117,9 @@ class Walk:
     def _tail(self, name: str, item: Tail) -> None:
         self.size = item.offset
         end = item.offset + item.size
-        # Zeros up to where the file was allocated ahead were never written: no write was torn there.
-        written = item.zeros_at - item.offset if end == self.window_end else item.size
+        # Zeros within what was allocated ahead were never written: no write was torn there. The file may be
+        # shorter than the word says: it was about to grow.
+        written = item.zeros_at - item.offset if end <= self.window_end else item.size
         if not written:
             return
         self.torn_bytes = written

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partialmethod
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 from engine.bench.spine import Spine
 from engine.bench.venue import SENDER, SPOT, TARGET, symbol_table
 from engine.journal import read_journal
-from engine.lanes import L_RETURNS
+from engine.lanes import L_MOVES, L_RETURNS
 from engine.replay import verify
 from fix.endpoints import Acceptor, CodecHotPath, FixSession
+from fix.lane.layout import NEXT_LENT
 from fix.messages import utc_timestamp
 from fix.session import Role, SessionSettings
 from fix.store import MessageStore
+from fix.store import verify as verify_store
 from market.enums import ControlVerb, ExecType, FrameKind, OrderAction, OrdStatus, TradingStatus
 from market.records import CONTROL, EXECUTION, ORDER, QUOTE, STAMPS, as_layout, table
 from market.rings import BroadcastRing, ring_publish
@@ -177,6 +180,25 @@ async def test_demotions_under_load_lose_nothing_double_nothing_and_replay(tmp_p
     trading_orders = orders[~np.isin(orders["action"], (OrderAction.MASS_STATUS, OrderAction.MASS_CANCEL))]
     assert list(trading_orders["cl_ord_id"]) == venue.orders, "as decided: each once, in order"
     assert verify(tmp_path / "run").ok
+
+
+@pytest.mark.parametrize("mode", ["spin", "poll"])
+async def test_a_session_stays_hot_from_window_to_window_of_its_store(tmp_path, mode, monkeypatch):
+    """Windows of 128 KiB, some 400 orders each: the step tells asyncio of each change, and has the next one in time."""
+    monkeypatch.setattr(MessageStore, "open_window", partialmethod(MessageStore.open_window, 1 << 17))
+    monkeypatch.setattr(MessageStore, "prepare_window", partialmethod(MessageStore.prepare_window, size=1 << 17))
+    async with trading(tmp_path, mode) as (spine, venue):
+        lane = spine.gateway.session.lane
+        turn = 0
+        while lane.windows < 3:
+            turn += 1
+            await follow(spine, venue, turn)
+            await until(lambda: spine.loop.hot.lanes.word(0, NEXT_LENT))
+        assert lane.demotions == {} and spine.loop.hot.is_hot(0)
+        assert spine.loop.hot.memory.rows[0, L_MOVES] == 3
+        expected = (turn + 1) * SERIES
+    assert len(set(venue.orders)) == len(venue.orders) == expected
+    assert verify(tmp_path / "run").ok and verify_store(tmp_path / "fix").sound
 
 
 async def test_a_hot_sessions_reports_are_shown_to_drop_copies(tmp_path):

@@ -14,7 +14,7 @@ from tests.fix.lane.step import GOT, Step
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)
 

@@ -1,9 +1,12 @@
 """Heartbeats, silence, the end of the connection, and offers that nobody takes."""
 
 import asyncio
+import socket
+import time
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from fix.lane import LaneOwner
 from fix.messages import ADMIN_TYPES
@@ -188,13 +191,48 @@ async def test_a_storm_of_offers_does_not_make_a_session_deaf(tmp_path: Path) ->
     async with Hot(tmp_path) as hot:
         hot.session.reclaim()
         hot.client.peer.send(hot.client.far.report(2))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not hot.client.log.all:
                 hot.session.offer_lane()  # nobody takes it
                 await asyncio.sleep(0)
                 hot.session.reclaim()
         assert len(hot.client.log.all) == 2
         assert hot.session.lane is not None and hot.session.lane.withdrawn > 0
+
+
+def test_offers_of_a_loop_that_is_late_do_not_make_a_session_deaf(tmp_path: Path) -> None:
+    """uvloop runs what is due before it looks at sockets; and while it looks at them, an offer is taken back."""
+
+    async def scenario() -> int:
+        loop, turns = asyncio.get_running_loop(), 0
+        async with Hot(tmp_path) as hot:
+
+            async def beat() -> None:
+                nonlocal turns
+                while turns < 300 and not hot.client.log.all:
+                    turns += 1
+                    hot.session.offer_lane()
+                    await asyncio.sleep(0.001)  # over at every turn
+
+            def take_back() -> None:
+                hot.session.reclaim()
+                over_ns = time.perf_counter_ns() + 5_000_000  # the turn goes on for longer than any rest
+                while time.perf_counter_ns() < over_ns:
+                    pass
+
+            hot.session.reclaim()
+            hot.client.peer.send(hot.client.far.report(2))
+            near, far = socket.socketpair()
+            with near, far:
+                far.send(b"x")  # never read: always ready
+                loop.add_reader(near, take_back)
+                await beat()
+                await hot.client.until(lambda: len(hot.client.log.all) == 2)
+                loop.remove_reader(near)
+        return turns
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(scenario()) < 30
 
 
 @pytest.mark.parametrize("act", ["logout", "abort", "disconnect", "reset", "set_in", "set_out", "send", "refuse"])

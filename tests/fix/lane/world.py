@@ -95,7 +95,7 @@ class Client:
         await self.until(lambda: self.session.steady)
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0)
 
