@@ -16,6 +16,7 @@ from itertools import repeat
 from fix.errors import GarbledMessageError
 
 SOH = b"\x01"
+_EIGHT = 0x38
 #: Longest message that the cold framer waits for. 100 SecurityList entries are about 25 kB; a
 #: corrupted BodyLength must not make a session wait for gigabytes.
 MAX_MESSAGE_BYTES = 1 << 20
@@ -379,12 +380,15 @@ def _second_of(text: bytes) -> int | None:
 
 
 def parse_utc_timestamp(value: bytes) -> int | None:
-    """UTC nanoseconds of a UTCTimestamp with 0 to 9 decimals of a second, None when it is not one."""
+    """UTC nanoseconds of a UTCTimestamp with 0 to 9 decimals of a second, None when it is not one.
+
+    A point without decimals behind it passes, as in the reference engines.
+    """
     second = _second_of(value[:17])
     if second is None:
         return None
     fraction = value[17:]
-    if not fraction:
+    if fraction in (b"", b"."):
         return second * 1_000_000_000
     if fraction[:1] != b"." or not fraction[1:].isdigit() or len(fraction) > 10:
         return None
@@ -397,25 +401,19 @@ def frame(buffer: bytes | bytearray, start: int, end: int) -> tuple[int, int]:
     ``stop > begin``: a message stands in ``buffer[begin:stop]``. ``stop == begin``: none is whole
     yet, and bytes before ``begin`` are noise to be dropped. A message is delimited as BodyLength
     says, then to the first CheckSum field from there: a wrong length thus swallows what it covers
-    and :func:`parse` refuses the whole, as the acceptance definitions want it.
+    and :func:`parse` refuses the whole, as the acceptance definitions want it. A message may open
+    with any BeginString, so that a wrong one is answered.
     """
     offset = start
     while True:
-        begin = buffer.find(b"8=FIX", offset, end)
+        begin = buffer.find(b"8=", offset, end)
         if begin < 0:
-            return (_partial_start(buffer, offset, end),) * 2
+            begin = end - (end > offset and buffer[end - 1] == _EIGHT)  # the rest of it may be on its way
+            return begin, begin
         stop = _message_end(buffer, begin, end)
         if stop >= 0:
             return begin, stop or begin
-        offset = begin + 5
-
-
-def _partial_start(buffer: bytes | bytearray, start: int, end: int) -> int:
-    """Where a prefix of ``8=FIX`` stands at the end of the bytes, else ``end``."""
-    for size in (4, 3, 2, 1):
-        if end - size >= start and buffer[end - size : end] == b"8=FIX"[:size]:
-            return end - size
-    return end
+        offset = begin + 2
 
 
 def _message_end(buffer: bytes | bytearray, begin: int, end: int) -> int:
@@ -425,6 +423,8 @@ def _message_end(buffer: bytes | bytearray, begin: int, end: int) -> int:
         return -1 if end - begin >= 16 else 0
     if not b"9=".startswith(buffer[first + 1 : min(end, first + 3)]):
         return -1
+    if not buffer.startswith(b"8=FIX", begin) and buffer.find(b"=", begin + 2, first) >= 0:
+        return -1  # the message opens later
     second = buffer.find(SOH, first + 1, min(end, first + 16))
     if second < 0:
         return -1 if end - first >= 16 else 0

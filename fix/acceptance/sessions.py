@@ -31,6 +31,8 @@ class EchoSession(msgspec.Struct, frozen=True):
             stale_types=(),
             # A gap is asked for once; the suites take a second ResendRequest for a fault.
             resend_timeout_s=86_400.0,
+            # The suites excuse nobody for having been frozen: a second TestRequest would be a fault too.
+            stall_after_s=0.0,
         )
 
     def validator(self) -> Validator:

@@ -3,7 +3,7 @@ r"""How a value of each FIX data type reads.
 ``matcher(type, version)`` gives a test of bytes, or None where any non-empty value does. What the
 reference engines let pass (local dates, currencies, countries) is tested only in
 ``strict`` mode. Accepted by them, hence by us: ``5.`` for a price, ``00012`` for an integer, the
-31st of any month, second 60.
+31st of any month, second 60, a time that ends in its point.
 """
 
 import calendar
@@ -27,7 +27,7 @@ _SHORT_INT = re.compile(_SHORT_INT_TEXT).fullmatch
 _SHORT_UNSIGNED = re.compile(_SHORT_UNSIGNED_TEXT).fullmatch
 _DIGITS = re.compile(rb"-?[0-9]+").fullmatch
 _DATE = rb"[0-9]{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
-_TIME = rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]{1,9})?"
+_TIME = rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]{0,9})?"
 _TIMESTAMP = re.compile(_DATE + rb"-" + _TIME).fullmatch
 _TIME_ONLY = re.compile(_TIME).fullmatch
 _DATE_ONLY = re.compile(_DATE).fullmatch
@@ -72,7 +72,12 @@ def is_day(value: bytes) -> bool:
 
 def is_timestamp(value: bytes) -> bool:
     """``YYYYMMDD-HH:MM:SS[.s{1,9}]`` on a day that exists."""
-    return _TIMESTAMP(value) is not None and is_day(value[:8])
+    return _TIMESTAMP(value) is not None and value[-1:] != b"." and is_day(value[:8])
+
+
+def is_time(value: bytes) -> bool:
+    """``HH:MM:SS[.s{1,9}]``."""
+    return _TIME_ONLY(value) is not None and value[-1:] != b"."
 
 
 _REFERENCE: dict[str, Matcher] = {
@@ -89,7 +94,7 @@ _STRICT: dict[str, Matcher] = _REFERENCE | {
     "UTCDATE": is_day, "UTCDATEONLY": is_day, "LOCALMKTDATE": is_day, "DATE": is_day,
     "DAYOFMONTH": re.compile(rb"[1-9]|0[1-9]|[12][0-9]|3[01]").fullmatch,
     "MONTHYEAR": re.compile(rb"[0-9]{4}(?:0[1-9]|1[0-2])(?:w[1-5]|0[1-9]|[12][0-9]|3[01])?").fullmatch,
-    "LOCALMKTTIME": _TIME_ONLY,
+    "UTCTIMEONLY": is_time, "LOCALMKTTIME": is_time,
     "TZTIMEONLY": re.compile(_TZ_TIME).fullmatch,
     "TZTIMESTAMP": re.compile(_DATE + rb"-" + _TZ_TIME).fullmatch,
     "CURRENCY": re.compile(rb"[A-Z]{3}").fullmatch,

@@ -242,7 +242,7 @@ class Validator:
 
     def _check_value(self, tag: int, value: bytes, values: Values) -> Refusal | None:
         if not value and self.validation.validate_fields_have_values:
-            return Refusal(RejectReason.TAG_WITHOUT_VALUE, tag)
+            return Refusal(RejectReason.TAG_WITHOUT_VALUE, tag or None)
         form, enumeration = values.tests(tag)
         if form is not None and not form(value):
             return Refusal(RejectReason.FORMAT_INCORRECT, tag)

@@ -271,15 +271,16 @@ class Receiving(SessionCore):
         begin, end = message.integer(7) or 0, message.integer(16) or 0
         last = self.store.next_out - 1
         if end == self.rules.all_messages:
-            end = 0
+            end = last
         if begin < 1 or begin > last or (0 < end < begin):
             self._refuse(message, Refusal(RejectReason.VALUE_INCORRECT, 7 if begin < 1 or begin > last else 16), now_ns)
             return
         if seq == self._next_in:
             self._advance(seq + 1, now_ns)
         # Before a request of ours that this turn may add: the answer ends at what is out now.
-        self._owe_resend(begin, last if end == 0 else min(end, last))
-        self._continue_resend(now_ns)
+        if end:  # 0 asks for nothing in FIX.4.0 and 4.1, which call everything 999999
+            self._owe_resend(begin, min(end, last))
+            self._continue_resend(now_ns)
         if seq > self._next_in:
             self._hold(seq, None, now_ns)
         if self._gap_end and begin == self._asked_seq:  # what the peer misses first is our own request

@@ -56,7 +56,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "RESERVED100PLUS": ("7",), "RESERVED1000PLUS": ("7",), "RESERVED4000PLUS": ("7",),
 }  # fmt: skip
 #: Raw data needs its length before it, or the reference takes the message for garbled (or worse).
-_PAIRED = frozenset(("LENGTH", "DATA", "XMLDATA"))
+PAIRED = frozenset(("LENGTH", "DATA", "XMLDATA"))
 _DEFAULT = ("text", "")
 _ADMIN = frozenset("012345A")
 #: Fields that the session takes for its own.
@@ -64,26 +64,30 @@ _SESSION_TAGS = frozenset((8, 9, 10, 34, 35, 43, 49, 52, 56, 90, 91, 97, 122))
 
 
 @dataclass
-class _Item:
+class Item:
+    """A field or group of a message, a group with what stands in each entry."""
+
     tag: int
     required: bool
-    members: "list[_Item]" = field(default_factory=list)
+    members: "list[Item]" = field(default_factory=list)
 
 
 @dataclass
-class _Spec:
+class Spec:
     """What a dictionary says."""
 
     types: dict[int, str]
     enums: dict[int, list[str]]
-    messages: dict[str, list[_Item]]
+    messages: dict[str, list[Item]]
+    header: list[int]
 
 
 @cache
-def _spec(path: Path) -> _Spec:
+def read_spec(path: Path) -> Spec:
+    """What the dictionary in ``path`` says."""
     root = ElementTree.parse(path).getroot()
     names: dict[str, int] = {}
-    spec = _Spec({}, {}, {})
+    spec = Spec({}, {}, {}, [])
     for element in root.iterfind("fields/field"):
         tag = int(element.attrib["number"])
         names[element.attrib["name"]] = tag
@@ -91,22 +95,23 @@ def _spec(path: Path) -> _Spec:
         spec.enums[tag] = [value.attrib["enum"] for value in element.iterfind("value")]
     components = {element.attrib["name"]: element for element in root.iterfind("components/component")}
 
-    def items(parent: ElementTree.Element, required: bool) -> Iterator[_Item]:
+    def items(parent: ElementTree.Element, required: bool) -> Iterator[Item]:
         for child in parent:
             wanted = required and child.attrib.get("required") == "Y"
             if child.tag == "component":
                 yield from items(components[child.attrib["name"]], wanted)
             elif child.tag == "group":
-                yield _Item(names[child.attrib["name"]], wanted, list(items(child, True)))
+                yield Item(names[child.attrib["name"]], wanted, list(items(child, True)))
             elif child.tag == "field":
-                yield _Item(names[child.attrib["name"]], wanted)
+                yield Item(names[child.attrib["name"]], wanted)
 
+    spec.header = [names[element.attrib["name"]] for element in root.iterfind("header/field")]
     for element in root.iterfind("messages/message"):
         spec.messages[element.attrib["msgtype"]] = list(items(element, True))
     return spec
 
 
-def _values(spec: _Spec, tag: int) -> list[str]:
+def values_of(spec: Spec, tag: int) -> list[str]:
     """A sound value first, then others."""
     values = list(_VALUES.get(spec.types.get(tag, ""), _DEFAULT))
     enums = spec.enums.get(tag)
@@ -115,47 +120,47 @@ def _values(spec: _Spec, tag: int) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _sound(spec: _Spec, item: _Item) -> list[tuple[int, str]]:
+def sound_fields(spec: Spec, item: Item) -> list[tuple[int, str]]:
     """The fewest fields that make ``item`` sound; a group gets one entry."""
     if not item.members:
-        return [(item.tag, _values(spec, item.tag)[0])]
+        return [(item.tag, values_of(spec, item.tag)[0])]
     fields = [(item.tag, "1")]
     for place, member in enumerate(item.members):
         if place == 0 or member.required:
-            fields += _sound(spec, member)
+            fields += sound_fields(spec, member)
     return fields
 
 
 Fields = list[tuple[int, str]]
 
 
-def _bodies(spec: _Spec, items: list[_Item], *, thorough: bool) -> Iterator[Fields]:
+def _bodies(spec: Spec, items: list[Item], *, thorough: bool) -> Iterator[Fields]:
     required = [item for item in items if item.required]
-    base = [pair for item in required for pair in _sound(spec, item)]
+    base = [pair for item in required for pair in sound_fields(spec, item)]
     yield base
     for item in required:  # without each
-        yield [pair for other in required if other is not item for pair in _sound(spec, other)]
+        yield [pair for other in required if other is not item for pair in sound_fields(spec, other)]
     if not thorough:
         return
     for item in items:
-        rest = [pair for other in required if other is not item for pair in _sound(spec, other)]
+        rest = [pair for other in required if other is not item for pair in sound_fields(spec, other)]
         if item.members:
             yield from (rest + group for group in _group_variants(spec, item))
-        elif spec.types.get(item.tag) in _PAIRED:
+        elif spec.types.get(item.tag) in PAIRED:
             continue  # pairs; the scripts have them
         else:
-            yield from ([*rest, (item.tag, value)] for value in _values(spec, item.tag))
+            yield from ([*rest, (item.tag, value)] for value in values_of(spec, item.tag))
     yield [*base, *base[-1:]]
     yield [*base, (999, "x")]
     yield [*base, (5001, "x")]
     yield [*base, (112, "x")]
 
 
-def _group_variants(spec: _Spec, group: _Item) -> Iterator[Fields]:
-    one = _sound(spec, group)
+def _group_variants(spec: Spec, group: Item) -> Iterator[Fields]:
+    one = sound_fields(spec, group)
     count, entry = one[0], one[1:]
-    every = [pair for member in group.members for pair in _sound(spec, member)]
-    whole = [count, *(pair for pair in every if spec.types.get(pair[0]) not in _PAIRED)]
+    every = [pair for member in group.members for pair in sound_fields(spec, member)]
+    whole = [count, *(pair for pair in every if spec.types.get(pair[0]) not in PAIRED)]
     yield one
     yield whole
     yield [(group.tag, "2"), *entry, *entry]
@@ -176,7 +181,7 @@ _ONE_SESSION = 400
 
 def message_lines(directory: Path, session: Session, *, thorough: bool) -> list[tuple[str, Fields]]:
     """(MsgType, body) of every message."""
-    spec = _spec(directory / session.xml)
+    spec = read_spec(directory / session.xml)
     lines: list[tuple[str, Fields]] = []
     for msg_type, items in spec.messages.items():
         if msg_type in _ADMIN:

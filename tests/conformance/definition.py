@@ -12,7 +12,7 @@ Nothing here uses Axiom's own codec: an oracle that shares the code under test p
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -50,6 +50,8 @@ class Step:
     connection: int
     body: bytes
     line: int
+    #: What is done to a message once it is complete; the same bytes in give the same bytes out.
+    damage: Callable[[bytes], bytes] | None = None
 
 
 @dataclass(frozen=True)

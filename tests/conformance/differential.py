@@ -1,6 +1,7 @@
 """Our acceptor and the reference engine, given the same scripts: what they say must be the same."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -8,12 +9,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from tests.conformance.catalogue import catalogue
-from tests.conformance.definition import Definition, read_definition
+from tests.conformance.definition import Action, Definition, read_definition
 from tests.conformance.histories import histories
 from tests.conformance.known import known
 from tests.conformance.player import Patience, record_together
 from tests.conformance.reference import dictionaries
 from tests.conformance.scripts import own_scripts, script
+from tests.conformance.situations import situations
 from tests.conformance.transform import readings
 from tests.conformance.versions import VERSIONS, Session
 
@@ -26,6 +28,7 @@ SLOW = Patience(answer_s=20.0, end_s=12.0, silence_s=1.0, lag_s=_LAG_S)
 #: Hundreds of messages at once.
 LONG = Patience(answer_s=5.0, end_s=60.0, silence_s=0.2, lag_s=_LAG_S)
 _SLOW_NAMES = ("4a_", "6_")
+_LONG_NAMES = re.compile("/(catalogue|fields|bytes|sessions)_")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Extent:
     histories: int = 40
     #: Every value of every field in every message type, not only in those that are echoed: 300,000 messages.
     thorough: bool = False
+    #: Conversations of each kind of situations, from seed ``first`` on.
+    situations: int = 3
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Comparison:
     name: str
     ours: tuple[str, ...]
     reference: tuple[str, ...]
+    #: Messages that the script sends.
+    sent: int = 0
 
     @property
     def equal(self) -> bool:
@@ -71,7 +79,7 @@ def patience_for(name: str) -> Patience:
     """How long to wait in a script."""
     if is_slow(name):
         return SLOW
-    return LONG if "/catalogue_" in name else QUICK
+    return LONG if _LONG_NAMES.search(name) else QUICK
 
 
 def scripts_for(session: Session, definitions: Iterable[Path], extent: Extent) -> Iterator[Definition]:
@@ -81,6 +89,7 @@ def scripts_for(session: Session, definitions: Iterable[Path], extent: Extent) -
     for name, text in own_scripts().items():
         yield script(name, text, session)
     yield from histories(session, extent.histories)
+    yield from situations(dictionaries(), session, extent.situations, extent.first)
 
 
 def catalogue_for(session: Session, extent: Extent) -> Iterator[Definition]:
@@ -107,7 +116,8 @@ async def compare(definition: Definition, ours: int, reference: int, patience: P
         (f"failed: {trace!r}",) if isinstance(trace, OSError) else tuple(trace.lines())
         for trace in await record_together(definition, addresses, patience, clock)
     ]
-    return Comparison(definition.name, said[0], said[1])
+    sent = sum(step.action is Action.SEND for step in definition.steps)
+    return Comparison(definition.name, said[0], said[1], sent)
 
 
 async def compare_version(

@@ -24,6 +24,14 @@ KNOWN: dict[str, str] = {
     "msg_type_empty": "an empty MsgType is garbled; the reference rejects it",
     "huge_tag": "a tag beyond 32 bits is rejected as invalid; the reference calls the message garbled",
     "data_too_short": "raw data that its length does not fit is garbled in every version, known to it or not",
+    "reject_too_high": "a Reject beyond a gap shows the gap; the reference counts it as the number expected",
+    "begin_string_wrong_too_high": "a message of another version counts where its number is the one expected; "
+    "the reference counts any",
+    "sending_time_far_then_more": "a message with a wrong time is not counted, so nothing is lost by a clock; "
+    "the reference counts it",
+    "logging_out_then_order": "after our Logout nothing of the application is sent; the reference still does",
+    "appl_ver_id_of_another_version": "a message of another ApplVerID is checked by that version; "
+    "the reference, given one dictionary, checks it by none",
     "novalues/comp_ids": "a second CompID fault is rejected without a second Logout",
 }
 

@@ -237,7 +237,8 @@ class _Recording:
             self.listeners[number] = _Listener(client, said, self._news)
             self.every.append(self.listeners[number])
         elif step.action is Action.SEND:
-            await self.listeners[number].client.send(completed(step.body, clock(step.line) if clock else None))
+            raw = completed(step.body, clock(step.line) if clock else None)
+            await self.listeners[number].client.send(raw if step.damage is None else step.damage(raw))
         elif step.action is Action.DISCONNECT:
             await self.listeners[number].close()
 

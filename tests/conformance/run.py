@@ -32,6 +32,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, action="append", help="a running acceptor; repeated: play on all of them")
     parser.add_argument("--differential", action="store_true", help="compare with the reference engine")
     parser.add_argument("--histories", type=int, default=Extent.histories, help="random conversations of each version")
+    parser.add_argument(
+        "--situations", type=int, default=Extent.situations, help="random situations of each kind and version: 4 kinds"
+    )
+    parser.add_argument("--first", type=int, default=Extent.first, help="seed of the first situation")
     parser.add_argument("--thorough", action="store_true", help="compare 300,000 messages instead of 15,000")
     parser.add_argument("--table", type=Path, help="write the conformance table to this file")
     return parser.parse_args()
@@ -59,7 +63,8 @@ def report_comparisons(results: Results) -> int:
         print(found.report())
     print(
         f"{len(results.comparisons) - len(differing)} of {len(results.comparisons)} scripts equal, "
-        f"{len(differing) - len(unknown)} differ on purpose, {len(unknown)} differ"
+        f"{len(differing) - len(unknown)} differ on purpose, {len(unknown)} differ; "
+        f"{sum(found.sent for found in results.comparisons.values()):,} messages sent to each"
     )
     return len(unknown)
 
@@ -76,7 +81,8 @@ def main() -> int:
     if options.port:
         failed += report_definitions(asyncio.run(play_files(files, options.host, options.port)))
     elif both or options.differential:
-        results = asyncio.run(run(files if both else {}, of_fix44(files), Extent(options.histories, options.thorough)))
+        extent = Extent(options.histories, options.thorough, options.situations, options.first)
+        results = asyncio.run(run(files if both else {}, of_fix44(files), extent))
         failed += report_definitions(results.definitions) if both else 0
         failed += report_comparisons(results)
         if both:

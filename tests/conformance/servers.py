@@ -2,12 +2,13 @@
 
 import asyncio
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.ports import free_port as free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "fix.acceptance"
@@ -24,13 +25,6 @@ class Server:
     host: str
     ports: list[int]
     process: asyncio.subprocess.Process
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The conformance table of the documentation, generated from a run."""
 
+import re
 from collections.abc import Callable
 
 from tests.conformance.campaign import Results
@@ -54,15 +55,17 @@ def _versions(results: Results) -> list[str]:
         "## Against the reference engine",
         "",
         "The same scripts to both acceptors; what they say is compared to the byte but for times: the definitions",
-        "rewritten for each version, scripts of our own, random conversations, a catalogue of messages of every type.",
+        "rewritten for each version, scripts of our own, random conversations and situations (faults in fields and in",
+        "bytes, long sessions, ways to end), a catalogue of messages of every type.",
         "",
-        "| session | definitions, rewritten | own scripts | random histories | catalogue | on purpose different |",
-        "|---|---|---|---|---|---|",
+        "| session | definitions, rewritten | own scripts | random histories | situations | catalogue "
+        "| on purpose different |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, session in VERSIONS.items():
         own = [found for found in results.comparisons.values() if found.name.startswith(f"{name}/")]
         cells = []
-        for kind in ("definition", "script", "history", "catalogue"):
+        for kind in ("definition", "script", "history", "situation", "catalogue"):
             some = [found for found in own if _kind(found.name) == kind and not (known(found.name) and not found.equal)]
             cells.append(f"{sum(found.equal for found in some)} of {len(some)}")
         different = sum(1 for found in own if not found.equal and known(found.name))
@@ -76,6 +79,8 @@ def _kind(name: str) -> str:
     for kind in ("catalogue", "history"):
         if base.startswith(f"{kind}_"):
             return kind
+    if re.fullmatch(r"(fields|bytes|sessions|endings)_\d{5}", base):
+        return "situation"
     return "definition" if base[0].isdigit() or base[0].isupper() else "script"
 
 

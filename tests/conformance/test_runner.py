@@ -19,6 +19,7 @@ from tests.conformance.definition import (
     timed,
 )
 from tests.conformance.player import Mismatch, Patience, Trace, play, record_together, timeless
+from tests.conformance.situations import situations
 from tests.conformance.transform import transformed
 from tests.conformance.versions import VERSIONS
 
@@ -102,6 +103,22 @@ def test_scripts_of_old_versions_ask_for_everything_by_999999() -> None:
     one = Definition("x", tuple(steps(soh("I8=FIX.4.4|35=2|34=2|49=TW44|52=<TIME>|56=ISLD|7=1|16=0|"))))
     sent = transformed(one, VERSIONS["fix41"], fields=True).steps[0].body
     assert sent == soh("8=FIX.4.1|35=2|34=2|49=TW41|52=<TIME>|56=ISLD|7=1|16=999999|")
+
+
+@pytest.mark.parametrize("version", ["fix40", "fix44", "fix50sp2"])
+def test_a_seed_gives_one_set_of_situations_and_another_seed_others(version: str) -> None:
+    session = VERSIONS[version]
+    first, again = (list(situations(None, session, 2)) for _ in range(2))
+    assert {one.name.rpartition("/")[2] for one in first} == {
+        f"{kind}_{seed:05d}" for kind in ("bytes", "sessions", "endings") for seed in (0, 1)
+    }
+    for one, other in zip(first, again, strict=True):
+        sent = [completed(step.body, NOW) for step in one.steps]
+        assert sent == [completed(step.body, NOW) for step in other.steps]
+        damaged = [(step.damage or bytes)(raw) for step, raw in zip(one.steps, sent, strict=True)]
+        assert damaged == [(step.damage or bytes)(raw) for step, raw in zip(other.steps, sent, strict=True)]
+        assert (damaged == sent) is ("/bytes_" not in one.name)
+    assert not {one.steps for one in first} & {one.steps for one in situations(None, session, 2, first=2)}
 
 
 # ------------------------------------------------------------------ against wrong acceptors

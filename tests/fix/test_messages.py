@@ -128,6 +128,16 @@ def test_framing_gives_the_same_messages_however_the_bytes_arrive(cut: int, size
     assert found == [sample(1), sample(2), sample(3)]
 
 
+@pytest.mark.parametrize("begin_string", [b"XYZ", b"", b"fix.4.4", b"\x00FIX.4.2"])
+def test_a_message_of_no_known_version_is_framed_like_any_other(begin_string: bytes) -> None:
+    strange = b"8=%b\x019=5\x0135=0\x0110=000\x01" % begin_string
+    stream = b"58=free text 8=" + strange + sample(2)
+    begin, stop = frame(stream, 0, len(stream))
+    assert stream[begin:stop] == strange
+    begin, stop = frame(stream, stop, len(stream))
+    assert stream[begin:stop] == sample(2)
+
+
 def test_wrong_body_length_swallows_what_it_covers_and_no_more() -> None:
     length = int(parse(sample(1)).text(9))
     damaged = sample(1).replace(b"\x019=%d" % length, b"\x019=%d" % (length + 20), 1)  # runs into the next one
@@ -169,7 +179,7 @@ def test_timestamp_round_trip_is_exact_to_the_millisecond(now_ns: int) -> None:
         (b"20150229-00:00:00", None),
         (b"20151224-24:00:00", None),
         (b"20151224 14:30:00", None),
-        (b"20151224-14:30:00.", None),
+        (b"20151224-14:30:00.", 1_450_967_400_000_000_000),
         (b"", None),
     ],
 )

@@ -241,6 +241,17 @@ def test_times_of_silence_are_settings(tmp_path: Path) -> None:
     assert len(venue.of(Disconnect)) == 1
 
 
+@pytest.mark.parametrize("late_s", [0.0, 2.0, 2.5, 9.5])
+def test_late_heartbeat_still_comes_before_the_test_request(late_s: float, tmp_path: Path) -> None:
+    """Looked at when both are overdue, the peer has as long to answer as it would have had."""
+    venue = Side(tmp_path, acceptor_settings(stall_after_s=0.0))
+    ScriptedPeer(venue).logon(heartbeat=10)
+    assert ticks(venue, 10 + late_s - 0.5, 22 + late_s) == [(10 + late_s, "0"), (12 + late_s, "1")]
+    assert not venue.of(Disconnect)
+    ticks(venue, 23.5 + late_s, 24 + late_s)
+    assert len(venue.of(Disconnect)) == 1
+
+
 def test_a_frozen_process_does_not_blame_its_peer(tmp_path: Path) -> None:
     """The peer spoke all the time; we were stopped for ten minutes, and its words lie in the socket."""
     venue, peer = logged_on(tmp_path)
@@ -330,7 +341,8 @@ def test_next_due_is_when_something_happens(prepare: str, due_s: float, tmp_path
     elif prepare == "reset":
         venue.note(venue.machine.reset_sequences(START_NS))
     elif prepare == "tested":
-        venue.note(venue.machine.tick(START_NS + 36 * SECOND_NS))
+        for at_s in (30, 36):
+            venue.note(venue.machine.tick(START_NS + at_s * SECOND_NS))
     venue.output()
     due_ns = venue.machine.next_due_ns
     assert due_ns == START_NS + due_s * SECOND_NS

@@ -176,7 +176,6 @@ LOOSE = Validation(allow_unknown_msg_fields=True)
 @pytest.mark.parametrize(
     ("extra", "validation", "theirs", "mine"),
     [
-        ([(126, b"20240102-03:04:05.")], Validation(), None, (6, 126)),
         ([(386, b"2"), (336, b"1")], LOOSE, None, (16, 386)),
         ([(-1, b"x")], LOOSE, None, (0, -1)),
     ],
