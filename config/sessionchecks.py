@@ -1,13 +1,16 @@
 """What must hold between the keys of one ``[[sessions]]`` entry, and between it and its venue."""
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config.lines import KeyPath
 from config.schema import AxiomConfig, SessionConfig, VenueConfig
+from config.sessions import ScheduleConfig
 
 Finding = tuple[KeyPath, str]
 
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _AGES = ("FIX.4.0", "FIX.4.1", "FIX.4.2", "FIX.4.3", "FIX.4.4", "FIXT.1.1")
 #: Key, and the first version that has its field.
 _SINCE = {"next_expected_msg_seq_num": "FIX.4.4", "last_msg_seq_num_processed": "FIX.4.2", "reset_on_logon": "FIX.4.1"}
@@ -87,6 +90,7 @@ def _tables(session: SessionConfig) -> Iterator[tuple[str, str]]:
         ZoneInfo(schedule.time_zone)
     except (ZoneInfoNotFoundError, ValueError):
         yield "schedule.time_zone", f"must be an IANA zone such as America/New_York, was {schedule.time_zone!r}"
+    yield from _calendar(schedule)
     if tls.key_file and not tls.certificate_file:
         yield "tls.certificate_file", "must be given too: a key without its certificate proves nothing"
     if tls.certificate_file and not tls.enabled:
@@ -100,6 +104,41 @@ def _tables(session: SessionConfig) -> Iterator[tuple[str, str]]:
             yield "validation.check_required", 'must be true with engine = "quickfix", which always checks it'
         if session.role == "drop_copy":
             yield "engine", 'must be "axiom" for role = "drop_copy"'
+
+
+def _calendar(schedule: ScheduleConfig) -> Iterator[tuple[str, str]]:
+    """Dates that exist, each named once; half days that end within their session."""
+    seen: set[str] = set()
+    for key in ("holidays", "half_days"):
+        for entry in getattr(schedule, key):
+            day = entry[:10]
+            if day in seen:
+                yield f"schedule.{key}", f"must not name {day} again: a date stands once in holidays and half_days"
+            seen.add(day)
+            try:
+                weekday = _WEEKDAYS[date.fromisoformat(day).weekday()]
+            except ValueError:
+                yield f"schedule.{key}", f"must hold dates that exist, had {day}"
+                continue
+            if key == "half_days":
+                first, last = _usual_hours(schedule, weekday)
+                ends = _whole(entry[11:])
+                # Over midnight a session has two parts of a day.
+                if not (first < ends < last if first < last else ends > first or ends < last):
+                    yield f"schedule.{key}", f"must end after {first} and before {last} on {day}, was {ends}"
+
+
+def _usual_hours(schedule: ScheduleConfig, weekday: str) -> tuple[str, str]:
+    """From when to when a session is open on a weekday; of a daily one, the session that begins then."""
+    first, last = _whole(schedule.start_time), _whole(schedule.end_time)
+    if not schedule.start_day:
+        return first, last
+    first = first if weekday == schedule.start_day else "00:00:00"
+    return first, last if weekday == schedule.end_day and last > first else "24:00:00"
+
+
+def _whole(clock: str) -> str:
+    return f"{clock}:00" if len(clock) == len("HH:MM") else clock
 
 
 def _role(session: SessionConfig, config: AxiomConfig) -> Iterator[tuple[str, str]]:

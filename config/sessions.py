@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from config.keys import Address, ClockTime, CompId, Day, LogonField, MarketData, Name, Text, about
+from config.keys import Address, ClockTime, CompId, Date, Day, HalfDay, LogonField, MarketData, Name, Text, about
 
 
 class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +46,17 @@ class ScheduleConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     end_day: Annotated[
         Literal["", "mon", "tue", "wed", "thu", "fri", "sat", "sun"], about("Weekly session: last day.")
     ] = ""
+    holidays: Annotated[
+        tuple[Date, ...],
+        about("Dates, YYYY-MM-DD in time_zone, on which no daily session begins and a weekly one is closed."),
+    ] = ()
+    half_days: Annotated[
+        tuple[HalfDay, ...],
+        about(
+            "Dates with an earlier end, YYYY-MM-DD HH:MM: when the daily session that begins then ends, or from when "
+            "to midnight a weekly one is closed."
+        ),
+    ] = ()
     logon_start: Annotated[str, about("Logon from here on, HH:MM:SS. Empty: from start_time.")] = ""
     logon_end: Annotated[str, about("Logon until here, HH:MM:SS. Empty: until end_time.")] = ""
 

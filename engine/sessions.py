@@ -230,6 +230,8 @@ def _schedule(config: SessionConfig) -> Schedule | None:
         end_day=chosen.end_day,
         logon_start=_whole(chosen.logon_start),
         logon_end=_whole(chosen.logon_end),
+        holidays=chosen.holidays,
+        half_days=tuple(f"{entry[:11]}{_whole(entry[11:])}" for entry in chosen.half_days),
     )
 
 

@@ -73,7 +73,14 @@ def test_tables_are_handed_on_in_the_units_of_fix() -> None:
     parts = build_session(
         session(
             tls={"enabled": True, "ca_file": "ca.pem", "server_name": "venue", "minimum_version": "1.3"},
-            schedule={"enabled": True, "time_zone": "Asia/Tokyo", "start_time": "09:00", "end_time": "15:30:30"},
+            schedule={
+                "enabled": True,
+                "time_zone": "Asia/Tokyo",
+                "start_time": "09:00",
+                "end_time": "15:30:30",
+                "holidays": ["2026-01-01"],
+                "half_days": ["2026-12-30 11:30", "2027-12-30 11:30:30"],
+            },
             throttle={"messages": 100, "window_ms": 500, "reserve_for_cancels": 10, "policy": "queue"},
             backpressure={"max_backlog_mib": 2, "pause_resend_kib": 3, "on_exceed": "refuse"},
             alternates=["b.example:9002", "[::1]:9003"],
@@ -88,6 +95,8 @@ def test_tables_are_handed_on_in_the_units_of_fix() -> None:
         "09:00:00",
         "15:30:30",
     )
+    assert parts.schedule.holidays == ("2026-01-01",)
+    assert parts.schedule.half_days == ("2026-12-30 11:30:00", "2027-12-30 11:30:30")
     assert (parts.throttle.messages, parts.throttle.window_s, parts.throttle.policy) == (100, 0.5, ThrottlePolicy.QUEUE)
     assert (parts.backpressure.max_backlog_bytes, parts.backpressure.pause_resend_bytes) == (2 << 20, 3 << 10)
     assert parts.backpressure.on_exceed is OnExceed.REFUSE

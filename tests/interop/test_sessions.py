@@ -349,7 +349,9 @@ async def test_hours_open_close_and_start_the_numbers_over(world: Make) -> None:
     now_ns = time.time_ns() // day_ns * day_ns  # midnight: the session opens at noon
     clock = [now_ns + 11 * 3_600_000_000_000]
     ours = world(Role.INITIATOR, "quickfix", peer={"quiet": True}, heartbeat_interval_s=2)
-    ours.schedule, ours.clock = Schedule(start="12:00:00", end="13:00:00"), lambda: clock[0]
+    tomorrow = time.strftime("%Y-%m-%d", time.gmtime((now_ns + day_ns) // 10**9))
+    ours.schedule = Schedule(start="12:00:00", end="13:00:00", holidays=(tomorrow,))
+    ours.clock = lambda: clock[0]
     await ours.peer.start()
     await ours.open_ours()
     await ours.handler.until(lambda: ours.endpoint.ready)
@@ -365,6 +367,9 @@ async def test_hours_open_close_and_start_the_numbers_over(world: Make) -> None:
     assert "hours" in ours.peer.messages("in", "5")[0].text(58)
     await ours.peer.do("reset")  # its day is over, too
     clock[0] += day_ns - 3_600_000_000_000
+    ours.session._look_at_schedule()
+    assert "hours" in ours.session.closed_reason() and len(ours.handler.of(ScheduleOpened)) == 1, "a holiday"
+    clock[0] += day_ns
     await ours.logged_on(2)
     await trade(ours, "second day")
     assert ours.peer.messages("in", "B")[-1].seq == 2

@@ -117,7 +117,7 @@ async def test_an_acceptor_whose_store_has_gone_back_lets_nobody_in_until_it_is_
     used = world.venue.next_out
     await world.client_handler.until(lambda: not world.client.enabled)
     world.client.connect()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any("too low, expecting 50" in drop for drop in world.acceptor.drops):
             await asyncio.sleep(0.001)
     assert (world.venue.next_out, world.venue.connected) == (used, False)
@@ -199,7 +199,7 @@ async def office() -> AsyncIterator[Office]:
 
 
 async def test_client_logs_out_at_the_end_and_starts_over_with_the_next_session(office: Office) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await office.client.wait_state(State.LOGGED_ON)
         office.client.send("B", [(148, "x")])
         await office.at(NINE + 8 * HOUR)
@@ -237,7 +237,7 @@ async def test_acceptor_takes_a_logon_only_inside_its_window() -> None:
         schedule=Schedule(logon_start="08:30:00", logon_end="08:45:00"),
     )  # fmt: skip
     await office.open()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not office.acceptor.drops:
             await asyncio.sleep(0.001)
         assert "outside its logon window" in office.acceptor.drops[-1]
@@ -245,6 +245,54 @@ async def test_acceptor_takes_a_logon_only_inside_its_window() -> None:
         await office.client.wait_state(State.LOGGED_ON)
         await office.at(NINE + 24 * HOUR)
         assert office.venue.logged_on, "who is in may stay"
+    await office.initiator.stop()
+    await office.acceptor.close()
+
+
+async def test_half_day_ends_early_and_nobody_connects_on_a_holiday() -> None:
+    office = Office(half_days=("2015-12-24 11:00:00",), holidays=("2015-12-25",))
+    await office.open()
+    async with asyncio.timeout(60):
+        await office.client.wait_state(State.LOGGED_ON)
+        await office.at(NINE + 2 * HOUR - 1)
+        assert office.client.logged_on
+        await office.at(NINE + 2 * HOUR)
+        await office.client.wait_state(State.DISCONNECTED)
+        office.venue.reset_sequences()  # its day is over as well
+        await office.at(NINE + 24 * HOUR)
+        assert "outside its hours" in office.client.closed_reason()
+        assert "1 holidays, 1 half days" in office.client.closed_reason()
+        assert office.venue.counters.connections == 1
+        await office.at(NINE + 48 * HOUR)
+        await office.client.wait_state(State.LOGGED_ON)
+    assert (office.client.next_out, office.client.next_in) == (2, 2)
+    await office.initiator.stop()
+    await office.acceptor.close()
+
+
+async def test_acceptor_is_closed_on_a_holiday_inside_its_week_and_goes_on_with_its_numbers() -> None:
+    office = Office(start="00:00:00", end="00:00:00")
+    store = MemoryStore(clock=office.clock)
+    week = Schedule(start="18:00:00", end="17:00:00", start_day="sun", end_day="sat", holidays=("2015-12-25",))
+    office.venue = FixSession(acceptor_settings(), store, office.venue_handler, clock=office.clock, schedule=week)
+    office.schedule = Schedule(non_stop=True)
+    office.client = office.make_client()
+    await office.open()
+    async with asyncio.timeout(60):
+        await office.client.wait_state(State.LOGGED_ON)
+        office.client.send("B", [(148, "x")])
+        await office.at(NINE + 15 * HOUR)
+        await office.client.wait_state(State.DISCONNECTED)
+        while not any("outside its hours" in drop for drop in office.acceptor.drops):
+            await asyncio.sleep(0.001)
+        used = office.client.next_out
+        await office.at(NINE + 39 * HOUR)
+        await office.client.wait_state(State.LOGGED_ON)
+        while office.venue.next_in != office.client.next_out:  # Logons that were dropped have left a gap
+            await asyncio.sleep(0.001)
+    assert office.client.next_out > used > 2
+    assert [message[0] for message in office.venue_handler.messages] == ["B"], "across the holiday, once"
+    assert store.resets == 0
     await office.initiator.stop()
     await office.acceptor.close()
 
@@ -313,7 +361,7 @@ async def test_template_makes_the_session_of_a_stranger() -> None:
     initiators = [Initiator(session, "127.0.0.1", acceptor.port, FAST) for session in (known, unknown)]
     for initiator in initiators:
         initiator.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await known.wait_state(State.LOGGED_ON)
         while not acceptor.drops:
             await asyncio.sleep(0.001)

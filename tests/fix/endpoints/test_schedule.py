@@ -1,6 +1,6 @@
 """Schedules: hours, weekdays, zones, daylight saving, and which sequence numbers belong together."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -116,6 +116,9 @@ SCHEDULES = (
     WEEK,
     ROUND,
     Schedule(start="10:00:00", end="10:00:01", logon_start="10:00:00", logon_end="10:00:01"),
+    Schedule(
+        time_zone=NEW_YORK, start="18:00:00", end="17:00:00", start_day="sun", end_day="fri", holidays=("2026-01-01",)
+    ),
 )
 
 
@@ -147,6 +150,135 @@ def test_open_agrees_with_a_walk_over_local_days(schedule: Schedule, now: int) -
     assert schedule.is_open(now) is found
 
 
+# ------------------------------------------------------- holidays and half days
+
+THANKSGIVING = {"holidays": ("2026-11-26", "2026-12-25"), "half_days": ("2026-11-27 13:00:00",)}
+CALENDARS = {
+    # Both changes of the clocks, the day before and after them, turns of month and year, neighbours, a weekend.
+    "daily in New York": Schedule(
+        time_zone=NEW_YORK, start="09:30:00", end="16:00:00", days=WEEKDAYS,
+        holidays=("2026-01-01", "2026-03-06", "2026-03-09", "2026-07-03", "2026-07-04", "2026-12-25"),
+        half_days=("2026-03-10 12:00:00", "2026-10-30 13:00:00", "2026-11-02 10:15:30", "2026-12-24 13:00:00"),
+    ),
+    "over midnight in London": Schedule(
+        time_zone="Europe/London", start="22:00:00", end="06:00:00",
+        holidays=("2026-03-27", "2026-10-23", "2026-12-24", "2026-12-25", "2026-12-26"),
+        half_days=("2026-03-28 23:30:00", "2026-10-24 05:15:00", "2026-12-31 00:30:00"),
+    ),
+    "round the clock in Sydney": Schedule(
+        time_zone="Australia/Sydney", start="17:00:00", end="17:00:00", days=("mon", "tue", "wed", "thu", "sun"),
+        holidays=("2026-04-05", "2026-04-06", "2026-10-04"), half_days=("2026-04-02 20:00:00", "2026-10-05 09:00:00"),
+    ),
+    "weekly in New York": Schedule(
+        time_zone=NEW_YORK, start="18:00:00", end="17:00:00", start_day="sun", end_day="fri",
+        holidays=("2026-03-08", "2026-04-03", "2026-11-26", "2026-12-24", "2026-12-25", "2026-12-27"),
+        half_days=("2026-03-09 12:00:00", "2026-11-01 21:00:00", "2026-11-27 13:00:00"),
+    ),
+    "weekly in Beirut, where midnight is skipped": Schedule(
+        time_zone="Asia/Beirut", start="18:00:00", end="17:00:00", start_day="thu", end_day="wed",
+        holidays=("2026-03-28", "2026-03-29", "2026-10-25"), half_days=("2026-03-31 08:00:00",),
+    ),
+}  # fmt: skip
+
+
+def open_by_the_clock_on_the_wall(schedule: Schedule, local: datetime) -> bool:
+    """The slow twin: what a person decides who looks at date and time alone. Knows nothing of instants."""
+    now, today, eve = f"{local:%H:%M:%S}", local.date(), local.date() - timedelta(days=1)
+    short = dict(entry.split(" ") for entry in schedule.half_days)
+
+    def name(day: date) -> str:
+        return f"{day:%a}".lower()
+
+    if schedule.start_day:
+        order = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+        since = (order.index(name(today)) - order.index(schedule.start_day)) % 7
+        last = (order.index(schedule.end_day) - order.index(schedule.start_day)) % 7
+        running = (
+            since <= last and not (since == 0 and now < schedule.start) and not (since == last and now >= schedule.end)
+        )
+        return running and str(today) not in schedule.holidays and now < short.get(str(today), "24")
+
+    def begins(day: date) -> bool:
+        return (not schedule.days or name(day) in schedule.days) and str(day) not in schedule.holidays
+
+    end, end_of_eve = short.get(str(today), schedule.end), short.get(str(eve), schedule.end)
+    ends_today = end > schedule.start
+    from_today = begins(today) and now >= schedule.start and (now < end or not ends_today)
+    from_eve = begins(eve) and end_of_eve <= schedule.start and now < end_of_eve
+    return from_today or from_eve
+
+
+def busy_days(schedule: Schedule, zone: ZoneInfo, first: date, days: int) -> set[date]:
+    """Days near an entry of the calendar or a change of the clocks."""
+    near = {date.fromisoformat(entry[:10]) for entry in (*schedule.holidays, *schedule.half_days)}
+    for day in (first + timedelta(days=k) for k in range(days)):
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone)
+        if noon.utcoffset() != (noon + timedelta(days=1)).utcoffset():
+            near |= {day, day + timedelta(days=1)}
+    return {day + timedelta(days=k) for day in near for k in (-1, 0, 1)}
+
+
+@pytest.mark.parametrize("schedule", CALENDARS.values(), ids=CALENDARS)
+def test_a_year_is_open_or_closed_as_the_clock_on_the_wall_says(schedule: Schedule) -> None:
+    """Minute by minute near holidays and changes of the clocks, else at both ends and every two hours."""
+    zone = ZoneInfo(schedule.time_zone)
+    busy = busy_days(schedule, zone, date(2026, 1, 1), 366)
+    now, end = at("2026-01-01"), at("2027-01-03")
+    while now < end:
+        change = schedule.next_change(now)
+        assert change is not None
+        is_open = schedule.is_open(now)
+        assert schedule.is_open(change - 1) is is_open
+        second, stop = now // 10**9, change // 10**9
+        while second < stop:
+            local = datetime.fromtimestamp(second, zone)
+            assert open_by_the_clock_on_the_wall(schedule, local) is is_open, local
+            step = 60 if local.date() in busy else 7200
+            second = second + step if second + step < stop or second == stop - 1 else stop - 1
+        now = change
+
+
+def test_a_holiday_belongs_to_the_day_on_which_the_session_begins() -> None:
+    night = Schedule(start="22:00:00", end="06:00:00", holidays=("2026-12-25",))
+    assert night.is_open(at("2026-12-25 05:00:00")), "the session of the eve goes on"
+    assert not night.is_open(at("2026-12-25 23:00:00"))
+    assert not night.is_open(at("2026-12-26 05:00:00"))
+    assert night.is_open(at("2026-12-26 22:00:00"))
+
+
+def test_numbers_of_a_week_go_on_behind_a_holiday_and_those_of_a_day_do_not() -> None:
+    week = Schedule(
+        time_zone=NEW_YORK, start="18:00:00", end="17:00:00", start_day="sun", end_day="fri", **THANKSGIVING
+    )
+    wednesday, holiday, friday = (at(f"2026-11-{day} 12:00:00", NEW_YORK) for day in (25, 26, 27))
+    assert week.session_start(holiday) is None
+    assert week.same_session(wednesday, friday)
+    assert utc(week.next_change(wednesday)) == "2026-11-26 05:00:00"
+    assert utc(week.next_change(holiday)) == "2026-11-27 05:00:00"
+    assert utc(week.next_change(friday)) == "2026-11-27 18:00:00", "the half day's end"
+    day = Schedule(time_zone=NEW_YORK, start="09:30:00", end="16:00:00", days=WEEKDAYS, **THANKSGIVING)
+    assert not day.same_session(wednesday, friday)
+    assert day.same_session(at("2026-11-27 09:30:00", NEW_YORK), at("2026-11-27 12:59:59", NEW_YORK))
+
+
+def test_the_next_opening_is_found_behind_any_number_of_holidays() -> None:
+    mondays = tuple(str(date(2026, 1, 5) + timedelta(days=7 * k)) for k in range(40))
+    schedule = Schedule(start="09:00:00", end="10:00:00", days=("mon",), holidays=mondays)
+    assert utc(schedule.next_change(at("2026-01-01"))) == "2026-10-12 09:00:00"
+    weeks = tuple(str(date(2026, 1, 4) + timedelta(days=k)) for k in range(30))
+    schedule = Schedule(start="09:00:00", end="10:00:00", start_day="sun", end_day="fri", holidays=weeks)
+    assert utc(schedule.next_change(at("2026-01-03"))) == "2026-02-03 00:00:00"
+
+
+def test_a_session_that_the_clocks_skip_is_followed_by_another() -> None:
+    schedule = Schedule(time_zone=NEW_YORK, start="02:15:00", end="02:45:00", days=("sun",))
+    assert utc(schedule.next_change(at("2026-03-07 12:00:00", NEW_YORK))) > "2026-03-08"
+
+
+def test_holidays_stand_in_the_description() -> None:
+    assert Schedule(**THANKSGIVING).describe() == "daily 00:00:00 to 00:00:00 UTC, 2 holidays, 1 half days"
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [
@@ -158,6 +290,30 @@ def test_open_agrees_with_a_walk_over_local_days(schedule: Schedule, now: int) -
         ({"start_day": "mon", "end_day": "fri", "days": ("mon",)}, "leave one out"),
         ({"logon_start": "08:00:00"}, "needs both logon_start and logon_end"),
         ({"non_stop": True, "days": ("mon",)}, "non_stop session has no hours"),
+        ({"non_stop": True, "holidays": ("2026-12-25",)}, "non_stop session has no hours, days, holidays"),
+        ({"start": "09:30+01"}, "start must be a time of day HH:MM:SS, was '09:30[+]01'"),
+        ({"holidays": ("2026-02-29",)}, "holidays must hold dates YYYY-MM-DD, had '2026-02-29'"),
+        ({"holidays": ("2026-W53-5",)}, "holidays must hold dates YYYY-MM-DD, had '2026-W53-5'"),
+        ({"holidays": ("2026-12-25", "2026-12-25")}, "2026-12-25 stands there twice"),
+        ({"holidays": ("2026-12-25",), "half_days": ("2026-12-25 12:00:00",)}, "2026-12-25 stands there twice"),
+        ({"half_days": ("2026-12-24",)}, "half_days must hold YYYY-MM-DD HH:MM:SS, had '2026-12-24'"),
+        ({"half_days": ("2026-12-24 12:00",)}, "the end on 2026-12-24 must be a time of day HH:MM:SS, was '12:00'"),
+        (
+            {"start": "09:30:00", "end": "16:00:00", "half_days": ("2026-12-24 16:00:00",)},
+            "half_days: the end on 2026-12-24 must be after 09:30:00 and before 16:00:00, was 16:00:00",
+        ),
+        ({"start": "09:30:00", "end": "16:00:00", "half_days": ("2026-12-24 09:30:00",)}, "must be after 09:30:00"),
+        ({"start": "22:00:00", "end": "06:00:00", "half_days": ("2026-12-24 12:00:00",)}, "before 06:00:00"),
+        (
+            {
+                "start_day": "sun",
+                "end_day": "fri",
+                "start": "18:00:00",
+                "end": "17:00:00",
+                "half_days": ("2026-11-27 17:00:00",),
+            },
+            "after 00:00:00 and before 17:00:00",
+        ),
     ],
 )
 def test_contradictions_are_refused(values: dict[str, Any], text: str) -> None:
