@@ -107,6 +107,7 @@ class CopyGateway:
         self._started = False
         self._down_since = 0.0
         self._said_down = False
+        self._stalled = False
         self._record = directory / f"{self.config.name}.mismatches.jsonl"
         self.ledger = Ledger(directory / f"{self.config.name}.ledger")
         self.reconciler = Reconciler(self.config.drop_copy_timeout_ms * 1_000_000, self.ledger, loop.now_ns())
@@ -186,7 +187,8 @@ class CopyGateway:
 
     def beat(self) -> None:
         """Ten times a second: what is overdue, what differs, whether anybody checks at all."""
-        for mismatch in self.reconciler.check(self._loop.now_ns(), self.listening):
+        stalled, self._stalled = self._stalled, False
+        for mismatch in self.reconciler.check(self._loop.now_ns(), self.listening and not stalled):
             self._stop_trading(mismatch)
         news, self.reconciler.news = self.reconciler.news, []
         for text in news:
@@ -195,6 +197,10 @@ class CopyGateway:
         if self._loop.frames_behind() == 0:
             self._check_positions()
         self._check_presence()
+
+    def stalled(self) -> None:
+        """Our process stood still: what came meanwhile is unread, and late by our fault. The time begins anew."""
+        self._stalled = True
 
     def _check_positions(self) -> None:
         engine = self._loop.engine

@@ -55,6 +55,8 @@ DRAIN_FRAMES = 4096
 LINGER_TURNS = 200  # of poll mode, before asyncio may look at everything else: about 50 us
 YIELD_AFTER_TURNS = 256  # idle turns of a spinner that shares its core, before it lets others run: about 60 us
 _SPIN_CORES = 3
+_TAKEN_SPINS = 20_000  # about a millisecond
+_TAKEN_LOOKS = 5_000  # at least, before a step is given up: a machine that stood still has given it no time
 
 
 @kernel
@@ -237,9 +239,10 @@ class StepLoop:
 
     def _await_taken(self) -> None:
         head = int(self.inbox.words[0])
-        deadline = time.monotonic() + 5.0
-        while not wait_taken(self.feeds.words, head, 20_000):
-            if self.failure is not None or time.monotonic() > deadline:
+        deadline, looks = time.monotonic() + 5.0, 0
+        while not wait_taken(self.feeds.words, head, _TAKEN_SPINS):
+            looks += 1
+            if self.failure is not None or (time.monotonic() > deadline and looks > _TAKEN_LOOKS):
                 raise RuntimeError("the step thread does not take frames") from self.failure
 
     def post_frame(self, frame: Any) -> None:

@@ -57,11 +57,15 @@ def write(frozen: Frozen, path: Path) -> None:
     """Write a copy to ``path``; any thread."""
     meta = np.frombuffer(msgspec.json.encode(frozen.meta), np.uint8)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        np.savez(file, **{_META: meta}, **frozen.arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **{_META: meta}, **frozen.arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # half of one helps nobody, and a full disk needs the room
+        raise
 
 
 def load(engine: Engine, path: Path) -> SnapshotMeta:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _CHECK_S = 0.1  # feeds, clock and failures are looked at this often
 _DISK_CHECK_S = 1.0
+_STALL_S = 5 * _CHECK_S  # after so long the process has stood still, and not only been late
 
 
 class Upkeep:
@@ -51,7 +52,7 @@ class Upkeep:
         frame = new_frame(TIMER)
         frame["kind"], frame["period_ns"] = FrameKind.TIMER, int(period_s * 1e9)
         due = time.monotonic()
-        next_check = 0.0
+        next_check, checked = 0.0, due
         while True:
             due = max(due + period_s, time.monotonic())
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -61,6 +62,10 @@ class Upkeep:
             daemon.loop.post_frame(frame)
             if now >= next_check:
                 next_check = now + _CHECK_S
+                if now - checked > _STALL_S:
+                    for copy in daemon.drop_copies:
+                        copy.stalled()
+                checked = now
                 for feed in daemon.feeds:
                     feed.check()
                 for gateway in daemon.sessions:
@@ -132,18 +137,28 @@ class Upkeep:
         assert daemon.journal is not None
         if daemon.stopping:
             return
-        disk = os.statvfs(daemon.journal.directory)
-        free, reserve = disk.f_bavail * disk.f_frsize, daemon.journal.min_free_bytes
+        free, reserve = self._free_bytes(), daemon.journal.min_free_bytes
         if free < reserve:
             daemon.on_fatal(
                 f"disk nearly full: {free >> 20} MiB free in {daemon.journal.directory}, the reserve is "
                 f"{reserve >> 20} MiB (engine.journal_min_free_mib): free disk space and start again"
             )
 
+    def _free_bytes(self) -> int:
+        """What the disk of the journal has left for us."""
+        assert self._daemon.journal is not None
+        disk = os.statvfs(self._daemon.journal.directory)
+        return disk.f_bavail * disk.f_frsize
+
     async def _snapshot(self) -> None:
-        """Copy the state between two frames, write it in a thread, keep the last two."""
+        """Copy the state between two frames, write it in a thread, keep the last two.
+
+        None is written on a disk that has only the reserve left, which is for cancels and their answers.
+        """
         daemon = self._daemon
         assert daemon.loop is not None and daemon.journal is not None
+        if self._free_bytes() < daemon.journal.min_free_bytes:
+            return
         frozen = daemon.loop.freeze(daemon.run_number)
         directory = daemon.journal.directory
         path = directory / f"snapshot-{frozen.meta.next_seq:012d}.npz"

@@ -24,7 +24,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _BUFFER_BYTES = 4 << 20
 _LOG_BYTES = 1 << 20
 _READS_PER_TURN = 64
-_START_S = 20.0
+#: Until its first word: it loads quickfix and its dictionaries, on a busy machine beside others. Nothing trades yet.
+_START_S = 60.0
 #: Of two heartbeats: what remains is the beat that reports it.
 _SILENCE_HEARTBEATS = 1.85
 _LEAST_SILENCE_S = 2.0

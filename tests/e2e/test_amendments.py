@@ -46,14 +46,14 @@ class Operator:
 
     def does(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         command = [sys.executable, "-m", "engine.cli", "sim-control", *arguments, "--config", str(self._profile)]
-        done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         document: dict[str, Any] = json.loads(done.stdout)
         return document["result"] if code == 0 else document
 
     def newest(self, venue: str) -> dict[str, Any]:
         """Our newest trade that stands as it was made."""
-        rows = self.does("trades", "--last", "200", "--venue", venue)["trades"]
+        rows = self.does("trades", "--last", "1000", "--venue", venue)["trades"]
         return next(row for row in rows if row["client"] == US and row["kind"] == "trade" and row["stands"])
 
 
@@ -67,6 +67,16 @@ def agreed(venues):
         return status if settled and venues.agree(status) and ours == status["fills"]["count"] else None
 
     return condition
+
+
+def traded(venues):
+    """Whether we have traded at each venue."""
+    return all((venues.ours(name)["exec_type"] == ExecType.TRADE).any() for name in ("OPT", "EQ"))
+
+
+def connections(status):
+    """How often each session has come back."""
+    return [session["reconnects"] for session in (*status["sessions"], *status["drop_copies"])]
 
 
 def held(status):
@@ -85,7 +95,7 @@ async def test_busts_corrections_and_halts_leave_every_account_the_same(tmp_path
     await simulator.open()
     daemon.start()
     await daemon.reaches("running")
-    await daemon.shows(lambda s: s["fills"]["count"] >= 12, "fills")
+    await daemon.shows(lambda s: s["fills"]["count"] >= 12 and traded(venues), "fills at both venues")
 
     first = operator.newest("OPT")  # while everything trades
     operator.does("bust", first["exec_id"], "--venue", "OPT")
@@ -119,10 +129,15 @@ async def test_busts_corrections_and_halts_leave_every_account_the_same(tmp_path
     await daemon.shows(lambda s: s["chain"]["quoted_two_sided"] >= 5, "quotes after the reopening")
 
     operator.does("bust", operator.newest("OPT")["exec_id"], "--venue", "OPT")
+    before = connections(await daemon.shows(lambda s: s, "a status"))
     await simulator.kill()  # whether the daemon has heard of it or not
     await simulator.open()
     await daemon.shows(
-        lambda s: s["chain"]["quoted_two_sided"] >= 5 and all(copy["listening"] for copy in s["drop_copies"]),
+        lambda s: (
+            s["chain"]["quoted_two_sided"] >= 5
+            and all(copy["listening"] for copy in s["drop_copies"])
+            and all(now > then for now, then in zip(connections(s), before, strict=True))
+        ),
         "quotes after the venue's restart",
     )
     daemon.signal(signal.SIGTERM)

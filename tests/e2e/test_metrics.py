@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.latency import FILE_NAME, read_latencies
-from tests.faults.rig import Child, Daemon, Simulator, free_ports, profile
+from tests.faults.rig import Child, Daemon, Simulator, profile
+from tests.ports import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +22,14 @@ def _no_orphans():
 async def scraped(port):
     """Every sample by name and labels."""
     url = f"http://127.0.0.1:{port}/metrics"
-    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=10) as answer:
+    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=60) as answer:
         text = answer.read().decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {(sample.name, *sorted(sample.labels.values())): sample.value for sample in samples}
 
 
 async def test_a_scrape_says_what_status_and_latency_say(tmp_path):
-    [port] = free_ports(1)
+    port = free_port()
     config = profile(tmp_path, engine={"metrics_port": port})
     simulator, daemon = Simulator(config), Daemon(config)
     await simulator.open()

@@ -22,8 +22,11 @@ def with_copies(config: AxiomConfig) -> AxiomConfig:
         replace(venue, drop_copies=(DropCopyConfig(comp_id="COPY", clients=(US,)),))
         for venue in config.simulator.venues
     )
+    # Five seconds: of three processes on a busy machine, one may have to wait for a second until it is its turn.
     copies = tuple(
-        replace(session, name=f"{session.name}-COPY", role="drop_copy", sender_comp_id="COPY")
+        replace(
+            session, name=f"{session.name}-COPY", role="drop_copy", sender_comp_id="COPY", drop_copy_timeout_ms=5_000
+        )
         for session in config.sessions
     )
     return replace(config, sessions=config.sessions + copies, simulator=replace(config.simulator, venues=venues))

@@ -84,6 +84,20 @@ async def test_nothing_is_late_while_the_trading_session_is_down(tmp_path):
     await world.close()
 
 
+async def test_a_process_that_stood_still_does_not_take_it_for_a_missing_copy(tmp_path):
+    world = await World(tmp_path).open()
+    world.copy.own(5, invented(79), 1)
+    world.book(3)
+    world.copy.stalled()
+    world.later(5000)
+    assert not world.halts
+    world.later(999)
+    assert not world.halts
+    world.later(1)
+    assert [target for _, target, _ in world.halts] == [5]
+    await world.close()
+
+
 async def test_a_step_that_books_something_else_is_halted_with_both_numbers(tmp_path):
     world = await World(tmp_path).open()
     world.trade(4)

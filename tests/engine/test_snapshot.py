@@ -1,5 +1,7 @@
 """Snapshots: what was saved comes back to the byte, and anything else is refused with a reason."""
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,16 @@ def test_a_flipped_bit_inside_an_array_is_refused(rig, tmp_path):
 def test_a_snapshot_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SnapshotError, match=r"gone\.npz"):
         load(make_engine(8, 64), tmp_path / "gone.npz")
+
+
+def test_a_file_that_cannot_be_written_to_its_end_leaves_nothing_behind(tmp_path):
+    """A full disk needs the room; here it is the process that may write no longer files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    engine = make_engine(64, 512)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save(engine, tmp_path / "s.npz", 1, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,6 @@ import faulthandler
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -40,6 +39,7 @@ from fix.store import MessageStore
 from market.clock import ClockWatch
 from market.enums import ExecType, FrameKind
 from simulator.tradelog import audit_trades, open_orders, participant_numbers, read_log
+from tests.ports import free_ports
 
 DEADLINE_S = 60.0  # of a condition: generous, because the first test may have to compile
 MODE = os.environ.get("AXIOM_LOOP_MODE", "park")
@@ -47,18 +47,6 @@ COMPILE_S = 280.0
 US = "AXIOM"
 ROOT = Path(__file__).resolve().parents[2]
 _ORDER_TYPES = ("D", "F", "G", "q", "AF")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; all are held until the last is found, so that they differ."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def profile(
@@ -92,6 +80,7 @@ def profile(
     settings = {"state_dir": str(directory / "run"), "runtime_dir": str(directory / "rings"), "loop_mode": MODE}
     settings |= {"max_instruments": 64, "max_orders": 512, "journal_segment_mib": 8, "journal_min_free_mib": 1}
     settings |= {"snapshot_interval_s": 1.0}  # so that some restarts begin in the middle of a run
+    settings |= {"drain_timeout_s": 30.0}  # a busy machine answers the cancels late, and that is no fault
     values: dict[str, Any] = {"expiries": 2, "strikes": 5, "taker_rate_per_s": 80.0, "equity_taker_rate_per_s": 20.0}
     return AxiomConfig(
         engine=EngineConfig(**(settings | (engine or {}))),
@@ -185,12 +174,14 @@ class Child:
         Child.all_of_them.append(self)
         self.log = log
         self.starts = 0
+        self._said_before = 0  # bytes of the log, at the last start
         self.process: Any = None
         self._target, self._args = target, args
 
     def start(self) -> None:
         """Fork it."""
         assert self.process is None or not self.process.is_alive()
+        self._said_before = self.log.stat().st_size if self.log.exists() else 0
         self.process = _context().Process(target=self._target, args=self._args)
         self.process.start()
         self.starts += 1
@@ -226,6 +217,11 @@ class Child:
         """Its whole log."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def says(self, text: str) -> str:
+        """The first line of its log since the last start that contains ``text``; empty where there is none."""
+        said = self.log.read_bytes()[self._said_before :] if self.log.exists() else b""
+        return next((line for line in said.decode(errors="replace").splitlines() if text in line), "")
+
     def tail(self) -> str:
         """The end of its log."""
         return "\n".join(self.said().splitlines()[-25:])
@@ -246,7 +242,7 @@ class Daemon(Child):
 
     def ask(self, verb: str, **args: Any) -> dict[str, Any]:
         """One control request; NotRunning and CliError as the CLI has them."""
-        return request(self.config.control_socket, verb, args)
+        return request(self.config.control_socket, verb, args, timeout_s=DEADLINE_S)
 
     def status(self, *, orders: bool = False, rows: int = 0) -> dict[str, Any]:
         """The status document; empty while nobody answers."""
@@ -272,12 +268,19 @@ class Daemon(Child):
             raise AssertionError(f"{error}; it is {self.status()}\n{self.tail()}") from None
 
     async def shows(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any:
-        """Wait for a condition on the status document (with orders)."""
+        """Wait for a condition on the status document (with orders); what it gives at a second look.
 
-        def there() -> Any:
+        A document is read while a spinning step goes on writing: one part of it may be of before a frame, and
+        another of after it. What the step was doing at the first look is done at the second.
+        """
+
+        def look() -> Any:
             assert self.alive, f"the daemon ended with {self.process.exitcode}\n{self.tail()}"
             status = self.status(orders=True)
             return condition(status) if "chain" in status else None
+
+        def there() -> Any:
+            return look() and look()
 
         try:
             return await until(there, what)
@@ -290,12 +293,16 @@ class Daemon(Child):
             raise AssertionError(f"{error}; it shows {shown}\n{self.tail()}") from None
 
     async def alert(self, text: str) -> str:
-        """Wait for an alert that contains ``text``."""
+        """Wait for an alert that contains ``text``. In the log: the status document has only the last twenty."""
 
-        def said(status: dict[str, Any]) -> str | None:
-            return next((a["text"] for a in status["alerts"] if text in a["text"]), None)
+        def said() -> str:
+            assert self.alive, f"the daemon ended with {self.process.exitcode}\n{self.tail()}"
+            return self.says(text)
 
-        return str(await self.shows(said, f"an alert with {text!r}"))
+        try:
+            return await until(said, f"an alert with {text!r}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.tail()}") from None
 
 
 class Simulator(Child):

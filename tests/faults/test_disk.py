@@ -92,7 +92,8 @@ async def test_journal_that_cannot_have_its_next_segment_stops_the_daemon(small_
     config = with_engine(config, state_dir=str(small_disk / "run"), journal_min_free_mib=1)
     simulator, daemon = Simulator(config), Daemon(config)
     await simulator.open()
-    _fill(small_disk / "ballast", 14 * _MIB)  # the first segment and the reserve, not a second one
+    # The first segment and the reserve, not a second one: not even if nothing else were written meanwhile.
+    _fill(small_disk / "ballast", 16 * _MIB)
     daemon.start()
     await _stopped_in_order(config, simulator, daemon)
     assert "needed for the next journal segment" in daemon.said()

@@ -57,6 +57,8 @@ async def test_killed_daemon_resumes_and_agrees_with_the_venues(tmp_path):
         size = venues.size() + rng.randrange(20, 400)
         await until(lambda size=size: venues.size() >= size or not daemon.alive, "trading")
         await daemon.kill()
+        # What it sent last is still to be read by the venues, and counts: they read it before they see the end.
+        await until(lambda: simulator.said().count("client left") == simulator.said().count("client logged on"), "left")
     assert adopted > 0
 
     daemon.use(config)

@@ -36,6 +36,11 @@ def scopes(status, kind="instrument"):
     return {scope["name"]: scope for scope in status.get("scopes", []) if scope["scope"] == kind}
 
 
+def halted(symbol):
+    """A condition: the instrument is halted, and the event loop has heard of it from the step."""
+    return lambda status: status if scopes(status).get(symbol, {}).get("reason") else None
+
+
 def position(status, symbol):
     return next((row["qty"] for row in status["positions"] if row["symbol"] == symbol), 0)
 
@@ -103,7 +108,7 @@ async def test_fill_of_an_order_we_never_sent_halts_the_instrument_and_counts(tm
         await quoting(daemon)
         symbol = script.opt.option("C", 100)
         exec_id = script.opt.fill(symbol, 3, "4.10", cl_ord_id=STRANGER)
-        status = await daemon.shows(lambda s: s if symbol in scopes(s) else None, "halt of the instrument")
+        status = await daemon.shows(halted(symbol), "halt of the instrument")
         assert scopes(status)[symbol]["state"] == "HALTED"
         assert scopes(status)[symbol]["reason"].startswith("UNKNOWN_FILL")
         assert STRANGER in scopes(status)[symbol]["reason"]
@@ -125,7 +130,7 @@ async def test_unknown_fill_is_remembered_over_a_restart(tmp_path):
     await quoting(daemon)
     symbol = script.opt.option("P", 95)
     script.opt.fill(symbol, 3, "1.50", cl_ord_id=STRANGER)
-    await daemon.shows(lambda s: symbol in scopes(s), "halt")
+    await daemon.shows(halted(symbol), "halt")
     await daemon.kill()
     daemon.start()
     status = await quoting(daemon)
@@ -141,9 +146,11 @@ async def test_negative_quantity_halts_the_instrument_and_changes_no_position(tm
     async with market(tmp_path) as (daemon, script):
         await quoting(daemon)
         symbol = script.opt.option("P", 100)
-        order = next(order for order in script.opt.open.values() if order.text(55) == symbol)
+        order = await until(
+            lambda: next((o for o in script.opt.open.values() if o.text(55) == symbol), None), "an order"
+        )
         script.opt.fill(symbol, -3, "4.10", cl_ord_id=order.text(11), order_qty=5)
-        status = await daemon.shows(lambda s: s if symbol in scopes(s) else None, "halt of the instrument")
+        status = await daemon.shows(halted(symbol), "halt of the instrument")
         assert scopes(status)[symbol]["reason"].startswith("BAD_VALUE")
         assert (position(status, symbol), status["fills"]["count"]) == (0, 0)
 
@@ -181,7 +188,7 @@ async def test_session_reject_of_an_order_halts_the_session_and_asks_what_is_tru
     async with market(tmp_path) as (daemon, script):
         await quoting(daemon)
         asked = len(script.opt.seen("AF"))
-        order = script.opt.seen("D")[-1]
+        order = await until(lambda: next((o for o in script.opt.open.values() if o.msg_type == "D"), None), "an order")
         del script.opt.open[order.text(11)]  # a venue that rejects does not keep it
         script.opt.reject(order, "Value is incorrect")
         status = await daemon.shows(lambda s: s if "OPT" in scopes(s, "session") else None, "halt of the session")

@@ -8,8 +8,6 @@ import asyncio
 import functools
 import itertools
 import json
-import random
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -26,6 +24,7 @@ from fix.session import Role, SessionEvent, SessionSettings, State
 from fix.store import MessageStore
 from market import records
 from market.enums import FrameKind, OrderAction, OrdType, Side, TimeInForce
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PEER = Path(__file__).with_name("peer.py")
@@ -71,15 +70,6 @@ def everywhere(**axes: Iterable[Any]) -> Callable[[Scenario], Callable[[Make], A
         return test
 
     return decorate
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that connections are given: none of them takes it before we do."""
-    while True:
-        port = random.SystemRandom().randrange(12_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -175,7 +175,7 @@ async def test_strangers_are_dropped_without_an_answer(room, names):
     logon = [(35, "A"), (34, 1), (49, names[0]), (52, "20151224-15:00:00.000"), (56, names[1]), (98, 0), (108, 30)]
     reader, writer = await asyncio.open_connection("127.0.0.1", room.venue.port)
     writer.write(join_fields("FIX.4.4", logon))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await reader.read() == b""
     writer.close()
     await writer.wait_closed()

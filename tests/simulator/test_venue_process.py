@@ -16,6 +16,7 @@ from market.enums import ExecType, OrderAction, OrdType, Side, TimeInForce
 from market.rings import W_HEARTBEAT, W_MARKET_NS, BroadcastRing
 from simulator.process import EXIT_CONFIG, EXIT_NOT_FOUND, ReadyFile, run_simulator
 from simulator.tradelog import audit_trades, count_account, open_orders, read_log
+from tests.ports import free_port
 from tests.simulator.venue_client import DEADLINE_S, Trader
 from tests.simulator.venue_orders import ALICE, NO_INSTRUMENT, Orders
 
@@ -34,14 +35,6 @@ def profile(directory, port=0, **changes):
     )  # fmt: skip
     engine = EngineConfig(state_dir=str(directory / "engine"), runtime_dir=str(directory / "run"))
     return AxiomConfig(engine=engine, simulator=simulator)
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Simulator:

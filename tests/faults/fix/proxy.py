@@ -67,7 +67,10 @@ class Pipe:
         self._cut_byte: int | None = None
         self._joined = bytearray()
         self._matched = 0
+        self._spoiling = b""  # what came before, in which the pattern may have begun
         self._spoiled = 0
+        self._spoil_byte = -1  # counted from the connection's first
+        self._read_bytes = 0
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on until either end closes."""
@@ -129,19 +132,23 @@ class Pipe:
         return None
 
     def _spoil(self, data: bytes) -> bytes:
-        faults = self.faults
-        if not faults.spoil_at or self._spoiled >= faults.spoil_nth:
+        faults, first = self.faults, self._read_bytes
+        self._read_bytes += len(data)
+        if not faults.spoil_at:
             return data
-        start = 0
-        while (at := data.find(faults.spoil_at, start)) >= 0:
+        seen, start = self._spoiling + data, 0
+        self._spoiling = seen[len(seen) - len(faults.spoil_at) + 1 :]
+        while self._spoil_byte < 0 and (at := seen.find(faults.spoil_at, start)) >= 0:
             start = at + 1
             self._spoiled += 1
-            if self._spoiled == faults.spoil_nth and at + faults.spoil_into < len(data):
-                changed = bytearray(data)
-                changed[at + faults.spoil_into] ^= 1
-                self.link.proxy.spoiled += 1
-                return bytes(changed)
-        return data
+            if self._spoiled == faults.spoil_nth:
+                self._spoil_byte = self._read_bytes - len(seen) + at + faults.spoil_into
+        if not first <= self._spoil_byte < self._read_bytes:
+            return data
+        changed = bytearray(data)
+        changed[self._spoil_byte - first] ^= 1
+        self.link.proxy.spoiled += 1
+        return bytes(changed)
 
     async def _pass_on(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         swallow = self.faults.swallow_after

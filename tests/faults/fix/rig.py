@@ -17,9 +17,10 @@ import msgspec
 from fix.store import StoreReport, verify
 from tests.faults.fix.peer import NUMBER, PeerConfig
 from tests.faults.fix.proxy import Proxy
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 T = TypeVar("T")
 
 
@@ -34,14 +35,6 @@ async def until(condition: Callable[[], T], what: str, deadline_s: float = DEADL
         if loop.time() > end:
             raise AssertionError(f"{what}: not within {deadline_s} s")
         await asyncio.sleep(0.005)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Nursery:

@@ -64,7 +64,7 @@ async def test_cut_inside_a_resend(pair: MakePair, pattern: bytes) -> None:
 
 
 async def test_one_byte_at_a_time(pair: MakePair) -> None:
-    both = pair(rate=1)
+    both = pair(rate=1, last=300)  # so much, and not what a slow machine falls behind with
     both.proxy.plan.append(Plan(up=Faults(split=1), down=Faults(split=1)))
     await both.start()
     await both.proxy.passes(30_000)
@@ -74,7 +74,7 @@ async def test_one_byte_at_a_time(pair: MakePair) -> None:
 
 @pytest.mark.parametrize("split", [7, 100])
 async def test_a_few_bytes_at_a_time(pair: MakePair, split: int) -> None:
-    both = pair()
+    both = pair(last=1500)
     both.proxy.plan.append(Plan(up=Faults(split=split), down=Faults(split=split)))
     await both.start()
     await both.proxy.passes(100_000)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.faults.fix.proxy import Faults, Plan, Proxy
+from tests.faults.fix.proxy import Faults, Link, Pipe, Plan, Proxy
 
 SENT = bytes(range(256)) * 40
 
@@ -32,7 +32,7 @@ class Sink:
         ended.set()
 
     def got(self, link: int = 0) -> bytes:
-        return b"".join(self.chunks[link])
+        return b"".join(self.chunks[link]) if link < len(self.chunks) else b""
 
 
 @pytest.fixture
@@ -93,6 +93,15 @@ async def test_spoil_flips_one_bit_of_one_byte(line: tuple[Proxy, Sink]) -> None
     got = await send(line, Faults(spoil_at=b"\x10\x11", spoil_nth=2, spoil_into=1))
     assert [(i, SENT[i] ^ got[i]) for i in range(len(SENT)) if SENT[i] != got[i]] == [(256 + 17, 1)]
     assert line[0].spoiled == 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7])
+async def test_spoil_finds_its_byte_wherever_reads_end(line: tuple[Proxy, Sink], size: int) -> None:
+    proxy, _sink = line
+    pipe = Pipe(Link(proxy, Plan(), None, None), "up", Faults(spoil_at=b"34=", spoil_nth=2, spoil_into=4))  # type: ignore[arg-type]
+    data = b"34=11|34=22|34=33|"
+    got = b"".join(pipe._spoil(data[at : at + size]) for at in range(0, len(data), size))
+    assert got == b"34=11|34=23|34=33|" and proxy.spoiled == 1
 
 
 async def test_swallow(line: tuple[Proxy, Sink]) -> None:

@@ -141,7 +141,7 @@ async def test_sending_is_refused_beyond_the_backlog_where_that_is_the_policy(ve
             venue_only.venue.send("y", [(320, "list")])
         assert venue_only.venue.next_out == stored, "what is refused uses no number"
         raw.reader._transport.resume_reading()  # type: ignore[attr-defined]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while venue_only.venue.backlog_bytes:
                 await raw.reader.read(1 << 20)
         venue_only.venue.send("y", [(320, "list")])

@@ -59,7 +59,7 @@ class Recorder:
 
     async def until(self, condition: Any) -> None:
         """Wait until ``condition()`` holds; looked at after every callback."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -113,7 +113,7 @@ class World:
         return self
 
     async def both(self, state: State) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.gather(self.client.wait_state(state), self.venue.wait_state(state))
 
     async def close(self) -> None:
@@ -186,11 +186,11 @@ class Raw:
     async def read(self, count: int) -> list[str]:
         """MsgTypes of the next ``count`` messages."""
         data = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while data.count(b"\x0110=") < count:
                 data += await self.reader.read(1 << 16)
         return [message.msg_type for message in split_messages(data)]
 
     async def is_dropped(self) -> bool:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.reader.read() == b""
