@@ -10,6 +10,7 @@ second process that hosts other venues of the same market adds its own to that f
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import gc
 import os
@@ -93,7 +94,9 @@ def _log_to_stderr() -> None:
 
 
 def _complain(error: BaseException) -> None:
-    sys.stderr.write(f"axiom sim: {error}\n")
+    taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+    mend = "; end the program that has it, or choose another port in [[simulator.venues]]" if taken else ""
+    sys.stderr.write(f"axiom sim: {error}{mend}\n")
 
 
 class UnknownVenueError(VenueSettingsError):

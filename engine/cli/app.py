@@ -1,5 +1,6 @@
 """The ``axiom`` program: gathers the commands, and turns how they end into an exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -72,11 +73,7 @@ def status_of(args: list[str]) -> int:
     try:
         app(args=args, prog_name="axiom")
     except CliError as error:
-        if "--json" in args:
-            emit_json({"ok": False, "code": int(error.code), "error": str(error)})
-        else:
-            stderr.print(f"axiom: {error}", markup=False, soft_wrap=True)
-        return int(error.code)
+        return _refused(error, args)
     except Finished as finished:
         return int(finished.code)
     except KeyboardInterrupt:
@@ -85,7 +82,22 @@ def status_of(args: list[str]) -> int:
         # The reader (head, a closed pager) has gone; what it wanted has been written.
         sys.stderr.close()
         return int(ExitCode.OK)
+    except OSError as error:
+        # A directory that may not be written, a full disk: the ground's fault, and the same words wherever it is met.
+        if error.filename is None:
+            raise
+        text = f"{os.fsdecode(error.filename)} cannot be used ({error.strerror}); make it usable, or give another path"
+        return _refused(CliError(ExitCode.ERROR, text), args)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         return int(ExitCode.ERROR) if code == _USAGE_STATUS else code
     return int(ExitCode.OK)
+
+
+def _refused(error: CliError, args: list[str]) -> int:
+    """Print why a command ended early, and return its code."""
+    if "--json" in args:
+        emit_json({"ok": False, "code": int(error.code), "error": str(error)})
+    else:
+        stderr.print(f"axiom: {error}", markup=False, soft_wrap=True)
+    return int(error.code)

@@ -1,5 +1,7 @@
 """``axiom config check|show|explain``: the configuration, checked and explained."""
 
+import difflib
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -9,34 +11,50 @@ from msgspec import Meta, Struct
 from config.dump import to_toml
 from config.load import describe
 from config.schema import AxiomConfig
+from engine.cli.exits import CliError, ExitCode
 from engine.cli.output import emit, emit_json, stdout
 from engine.cli.profile import ConfigOption, JsonOption, load_profile, profile_path
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and explain the configuration.")
 
+FileArgument = Annotated[Path | None, typer.Argument(metavar="file", help="The profile; the same as --config FILE.")]
+
 
 @app.command("check")
-def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def check(file: FileArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check a profile: every fault with file, line, bound and mend."""
-    settings = load_profile(config, with_tables=True)
+    path = _one(file, config)
+    settings = load_profile(path, with_tables=True)
     digest = f"{settings.digest():016x}"
-    result = {"path": str(profile_path(config)), "digest": digest, "sessions": len(settings.sessions)}
+    result = {"path": str(profile_path(path)), "digest": digest, "sessions": len(settings.sessions)}
     emit({"ok": True, "result": result}, f"{result['path']}: ok (digest {digest})", as_json=as_json)
 
 
 @app.command("show")
-def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def show(file: FileArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show a profile with every default and override applied."""
-    settings = load_profile(config)
+    settings = load_profile(_one(file, config))
     emit({"ok": True, "result": msgspec.to_builtins(settings)}, to_toml(settings), as_json=as_json)
+
+
+def _one(file: Path | None, config: Path | None) -> Path | None:
+    """The profile meant, however it was given."""
+    if file is not None and config is not None:
+        raise CliError(ExitCode.ERROR, f"give one profile, was {file} and --config {config}")
+    return file or config
 
 
 @app.command("explain")
 def explain(
-    section: Annotated[str, typer.Argument(help="Only this section, e.g. quoting.")] = "", as_json: JsonOption = False
+    section: Annotated[str, typer.Argument(help="Only keys that begin so, e.g. quoting or theo.rate.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Explain every key: what it allows, its default, and why."""
-    rows = [row for row in explained() if row["key"].startswith(section)]
+    known = explained()
+    rows = [row for row in known if row["key"].startswith(section)]
+    if not rows:
+        near = difflib.get_close_matches(section, [row["key"] for row in known], 1, 0.0)
+        raise CliError(ExitCode.NOT_FOUND, f"no key begins with {section!r}; did you mean {near[0]}?")
     if as_json:
         emit_json({"ok": True, "result": rows})
         return

@@ -5,7 +5,7 @@ repository with what this makes; ``make docs`` writes them.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,19 +56,24 @@ def configuration_page() -> str:
         "line, bound and mend; `axiom config show` prints a profile with everything applied.",
         "",
     ]
-    section = ""
+    tables: dict[str, list[dict[str, Any]]] = {}
     for row in explained():
-        table, _, key = row["key"].rpartition(".")
-        if table != section:
-            section = table
-            title = f"[[{table.replace('[]', '')}]]" if table.endswith("[]") else f"[{table.replace('[]', '')}]"
-            lines += ["", f"## `{title}`", "", "| key | allowed | default | meaning |", "|---|---|---|---|"]
-        default = "required" if row["default"] is None else f"`{row['default']}`"
-        allowed = row["allows"].replace("|", "\\|")
-        lines.append(f"| `{key}` | {allowed} | {default} | {row['about']} |")
-    lines += ["", "## Parameters of `[quoting.params]`", "", params_table(QUOTING)]
+        tables.setdefault(row["key"].rpartition(".")[0], []).append(row)
+    for table, rows in tables.items():
+        title = f"[[{table.replace('[]', '')}]]" if table.endswith("[]") else f"[{table.replace('[]', '')}]"
+        lines += ["", f"## `{title}`", "", "| key | allowed | default | meaning |", "|---|---|---|---|"]
+        for row in rows:
+            default = "required" if row["default"] is None else f"`{row['default']}`"
+            key = row["key"].rpartition(".")[2]
+            lines.append(f"| `{key}` | {_cell(row['allows'])} | {default} | {_cell(row['about'])} |")
+    lines += ["", "## Parameters of `[quoting.params]`", "", params_table(QUOTING).replace("|delta|", _cell("|delta|"))]
     lines += ["## Parameters of `[hedging.params]`", "", params_table(HEDGING)]
     return "\n".join(lines).replace("\n\n\n", "\n\n").strip() + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a table, which a bare bar would end."""
+    return text.replace("|", "\\|")
 
 
 def risk_page() -> str:

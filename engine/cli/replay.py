@@ -18,12 +18,18 @@ def replay(
 ) -> None:
     """Replay JOURNAL; fails where an output differs from the recorded one."""
     if not journal.exists():
-        raise CliError(ExitCode.NOT_FOUND, f"there is no journal at {journal}")
-    from engine.errors import EngineError
+        text = f"there is no journal at {journal}; give a run directory (STATE_DIR/runs/NNNNNN) or engine.state_dir"
+        raise CliError(ExitCode.NOT_FOUND, text)
+    from engine.errors import EngineError, JournalError
+    from engine.replay import run_directory
     from engine.replay import verify as verify_journal
 
     try:
-        result = verify_journal(journal)
+        run = run_directory(journal)
+    except JournalError as error:
+        raise CliError(ExitCode.NOT_FOUND, str(error)) from error
+    try:
+        result = verify_journal(run)
     except EngineError as error:
         raise CliError(ExitCode.ERROR, str(error)) from error
     document = plain_result(result)

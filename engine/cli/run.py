@@ -21,6 +21,8 @@ def run(
     if loop_mode is not None:
         overrides["engine.loop_mode"] = loop_mode
     settings = load_profile(config, overrides=overrides, with_tables=True)
+    if not settings.sessions:
+        raise CliError(ExitCode.CONFIG, "the profile has no [[sessions]]; see config/profiles/demo.toml")
     from engine.daemon import run_daemon
     from engine.errors import EngineError
 

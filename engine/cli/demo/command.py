@@ -66,6 +66,9 @@ def demo(
         draw = _screen(stack) if sys.stdout.isatty() and not (as_json or headless) else _Headlines().draw
         supervisor = Supervisor(settings, daemon, simulator, draw)
         supervisor.run(duration_s, start_timeout_s)
+    if supervisor.running_after_s is None:
+        text = f"stopped before the daemon was running: nothing was traded; its log is {daemon.log}"
+        raise CliError(ExitCode.ERROR, text)
     document = _report(settings, supervisor)
     if as_json:
         emit_json(document)

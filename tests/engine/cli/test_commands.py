@@ -152,6 +152,9 @@ def test_config_check_reports_file_and_line(tmp_path: Path, capsys: pytest.Captu
     )
     assert status_of(["config", "check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ok"] is True
+    assert status_of(["config", "check", str(profile)]) == ExitCode.CONFIG
+    assert status_of(["config", "show", str(profile), "--config", str(profile)]) == ExitCode.ERROR
+    assert "give one profile" in capsys.readouterr().err
 
 
 def test_every_key_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +164,8 @@ def test_every_key_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
         row["key"] for row in rows
     }
     assert [row["key"] for row in rows if not row["about"]] == []
+    assert status_of(["config", "explain", "theo.devise"]) == ExitCode.NOT_FOUND
+    assert "did you mean theo.device?" in capsys.readouterr().err
 
 
 def test_unknown_venue_of_sim_is_not_found(capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,6 +175,15 @@ def test_unknown_venue_of_sim_is_not_found(capsys: pytest.CaptureFixture[str]) -
 
 def test_replay_of_nothing_is_not_found(tmp_path: Path) -> None:
     assert status_of(["replay", str(tmp_path / "absent"), "--verify"]) == ExitCode.NOT_FOUND
+    assert status_of(["replay", str(tmp_path), "--verify"]) == ExitCode.NOT_FOUND  # a directory without a run
+
+
+def test_daemon_without_sessions_is_not_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = tmp_path / "p.toml"
+    profile.write_text("[engine]\n")
+    assert status_of(["run", "--config", str(profile), "--state-dir", str(tmp_path / "run")]) == ExitCode.CONFIG
+    assert "no [[sessions]]" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_socket_with_a_path_too_long_for_the_kernel_is_reached(tmp_path: Path) -> None:
@@ -184,3 +198,12 @@ def test_socket_with_a_path_too_long_for_the_kernel_is_reached(tmp_path: Path) -
 def test_answer_of_another_protocol_is_an_error(tmp_path: Path) -> None:
     with stand_in(tmp_path, status=lambda _args: {"unexpected": 1}), pytest.raises(CliError, match="another version"):
         request(tmp_path / "control.sock", "status")
+
+
+def test_file_that_cannot_be_written_is_named_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "configuration.md"
+    taken.mkdir()
+    assert status_of(["reference", str(tmp_path)]) == ExitCode.ERROR
+    assert f"{taken} cannot be used (Is a directory)" in capsys.readouterr().err
