@@ -187,7 +187,6 @@ LINK = packed(
         ("recon_id", "<u8"),  # its MassStatusReqID: reports of an older request are not its answer
         ("recon_ns", "<i8"),
         ("recon_corrected", "<i8"),
-        ("last_in_seq", "<u8"),  # highest MsgSeqNum journaled
         ("recon_count", "<i8"),
         ("defined", "<i4"),
         ("pad", "<i4"),

@@ -16,7 +16,6 @@ from engine.handle import (
     Handle,
     in_execution,
     instruments,
-    links,
     orders,
     risk,
     scalars,
@@ -286,9 +285,6 @@ def on_execution(e: Handle, i: int) -> None:
     if x.session >= MAX_SESSIONS:
         scalars(e)[W_ORPHANS] += 1
         return
-    link = links(e)[x.session]
-    if x.msg_seq > link.last_in_seq:
-        link.last_in_seq = x.msg_seq
     slot = np.int64(-1)
     amends = x.kind != _REJECT_FRAME and (x.exec_type == _X_BUST or x.exec_type == _X_CORRECT)
     if x["flags"] & EXEC_FOREIGN_ID == 0:

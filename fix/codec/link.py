@@ -160,10 +160,3 @@ class HotLink:
         """Why the last message was handed over, and at which tag (0: none in particular)."""
         words = self.state.words
         return HandOver(int(words[HAND_OVER_CODE])), int(words[HAND_OVER_TAG])
-
-    @property
-    def hand_over_text(self) -> str:
-        """:attr:`hand_over` for a log line, e.g. ``missing field, tag 55``."""
-        code, tag = self.hand_over
-        name = code.name.lower().replace("_", " ")
-        return f"{name}, tag {tag}" if tag > 0 else name
