@@ -50,7 +50,7 @@ class Row:
 ROWS = (
     Row("floor", "floor", "ring to send by a spinning thread, no computation"),
     Row("spin", "spin", "full step in the spinning thread"),
-    # Few enough that the session's store window is not renewed: that is asyncio's work, which is held up here.
+    # Few enough that the session keeps its store window: the one after it is lent by asyncio, which is held up here.
     Row("spin, main thread busy", "spin", "the same while Python computes and collects garbage", load=True, share=0.2),
     Row("poll", "poll", "the event loop polls and never sleeps"),
     Row("park", "park", "the event loop sleeps until the ring's doorbell", share=0.25),
