@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu.american.dividend_recursion import MAX_POINTS, RECURSION_WORK
-from gpu.american.dividends import DEFAULT_NODES, DIVIDEND_ROWS, MAX_NODES, MIN_NODES, DividendMethod, dividend_row
+from gpu.american.dividends import DEFAULT_NODES, DIVIDEND_ROWS, DividendMethod, check_dates_and_nodes, dividend_row
 from gpu.american.finite_difference import ESCROWED, GRID_WORK, DividendModel
 from gpu.european.dividends import Shift, escrowed_shift, split_shift
 from gpu.european.greeks import Greek, spot_greeks
@@ -254,10 +254,7 @@ def american_dividend_implied_vol(
     ):  # fmt: skip
         if array.shape != (n,):
             raise ValueError(f"{name} must have shape ({n},) as price has, was {array.shape}")
-    if amounts.shape != times.shape or amounts.ndim != 1:
-        raise ValueError(f"amounts and times must be vectors of one length, were {amounts.shape} and {times.shape}")
-    if not MIN_NODES <= nodes <= MAX_NODES:
-        raise ValueError(f"nodes must be {MIN_NODES}..{MAX_NODES}, was {nodes}; {DEFAULT_NODES} suits most uses")
+    check_dates_and_nodes(amounts, times, nodes)
     order = np.argsort(times, kind="stable")
     _batch(
         price, spot, strike, years, rate, dividend_yield, right, _NO_GUESS if guess is None else guess,

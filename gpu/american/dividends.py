@@ -150,6 +150,14 @@ def _batch(
             out[j, i] = rows[0, j]
 
 
+def check_dates_and_nodes(amounts: F8, times: F8, nodes: int) -> None:
+    """ValueError for dividends that are no list of dates, and for a grid that is too small or too large."""
+    if amounts.shape != times.shape or amounts.ndim != 1:
+        raise ValueError(f"amounts and times must be vectors of one length, were {amounts.shape} and {times.shape}")
+    if not MIN_NODES <= nodes <= MAX_NODES:
+        raise ValueError(f"nodes must be {MIN_NODES}..{MAX_NODES}, was {nodes}; {DEFAULT_NODES} suits most uses")
+
+
 def american_dividend_greeks(
     spot: F8, strike: F8, years: F8, rate: F8, dividend_yield: F8, vol: F8, right: I1, amounts: F8, times: F8,
     out: F8, status: U1, *, model: DividendModel = DividendModel.SPOT,
@@ -192,10 +200,7 @@ def american_dividend_greeks(
             raise ValueError(f"{name} must have shape ({n},) as spot has, was {array.shape}")
     if out.shape != (DIVIDEND_ROWS, n):
         raise ValueError(f"out must have shape ({DIVIDEND_ROWS}, {n}), was {out.shape}")
-    if amounts.shape != times.shape or amounts.ndim != 1:
-        raise ValueError(f"amounts and times must be vectors of one length, were {amounts.shape} and {times.shape}")
-    if not MIN_NODES <= nodes <= MAX_NODES:
-        raise ValueError(f"nodes must be {MIN_NODES}..{MAX_NODES}, was {nodes}; {DEFAULT_NODES} suits most uses")
+    check_dates_and_nodes(amounts, times, nodes)
     order = np.argsort(times, kind="stable")
     _batch(
         spot, strike, years, rate, dividend_yield, vol, right,

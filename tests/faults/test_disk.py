@@ -2,13 +2,13 @@
 
 import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.replay import verify
+from tests.disks import mounted
 from tests.faults.rig import Daemon, Simulator, Venues, profile, with_engine
 
 _MIB = 1 << 20
@@ -19,18 +19,8 @@ _MEND = "free disk space"
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MiB of its own; skips, with the reason, where none may be mounted."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(directory)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"no mount command: {error}")
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    yield directory
-    subprocess.run(["umount", "-l", str(directory)], check=True)
+    with mounted(tmp_path / "disk", 64) as directory:
+        yield directory
 
 
 async def _trading(config):

@@ -22,6 +22,7 @@ from fix.store import MessageStore, StoreWindow, verify
 from fix.store.files import ACTIVE_NAME
 from fix.store.layout import DAY_NS, Word
 from fix.testing import START_NS
+from tests.disks import mounted
 from tests.fix.endpoints.world import new_orders
 from tests.fix.lane.step import ASKED, MOST, STEPPED, Step
 from tests.fix.lane.test_window import Kernel
@@ -217,18 +218,8 @@ def test_a_disk_that_fills_while_a_window_is_made_ready(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB of its own; skips, with the reason, where none may be mounted."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(directory)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"no mount command: {error}")
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    yield directory
-    subprocess.run(["umount", "-l", str(directory)], check=True)
+    with mounted(tmp_path / "disk", 24) as directory:
+        yield directory
 
 
 def fill_by_lanes(store: MessageStore, message: bytes) -> None:
